@@ -257,6 +257,19 @@ impl CheckedBatch {
         self.bytes.freeze()
     }
 
+    /// The bytes for whoever patches or sends them.
+    pub fn into_bytes_mut(self) -> BytesMut {
+        self.bytes
+    }
+
+    /// Makes it a batch of this producer, from `base` on. Reads the whole batch once, because the CRC changes.
+    pub fn set_producer(&mut self, id: ProducerId, epoch: ProducerEpoch, base: Sequence) {
+        self.header.producer_id = id;
+        self.header.producer_epoch = epoch;
+        self.header.base_sequence = base;
+        self.seal();
+    }
+
     /// Gives the batch its place in the log. Costs twelve bytes: neither field is under the CRC.
     pub fn assign(&mut self, base: Offset, epoch: LeaderEpoch) {
         self.header.base_offset = base;
