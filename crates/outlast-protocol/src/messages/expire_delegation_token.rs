@@ -1,0 +1,22 @@
+//! Brings forward the expiry of a delegation token.
+
+use bytes::Bytes;
+
+use crate::schema::message;
+
+message! {
+    versions 1..=2, flexible 2..;
+    struct ExpireDelegationTokenRequest {
+        hmac: Bytes,
+        expiry_time_period_ms: i64,
+    }
+}
+
+message! {
+    versions 1..=2, flexible 2..;
+    struct ExpireDelegationTokenResponse {
+        error_code: i16,
+        expiry_timestamp_ms: i64,
+        throttle_time_ms: i32,
+    }
+}
