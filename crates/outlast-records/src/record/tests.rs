@@ -365,3 +365,43 @@ fn attributes_are_read_by_bit() {
     check(0x20, false, true, false);
     check(0x40, false, false, true);
 }
+
+/// Three records as kafka-python 2.x writes them: other block sizes and frame flags than Java's.
+#[test]
+fn reads_what_kafka_python_builds() {
+    let check = |codec: Compression, hex: &str| {
+        let batch = split_batches(BytesMut::from(&from_hex(hex)[..]), LIMIT)
+            .unwrap()
+            .remove(0);
+        assert_eq!(batch.header().attributes.compression(), Ok(codec));
+        for (i, record) in records(&batch.into_bytes(), LIMIT).unwrap().enumerate() {
+            let expect = Record {
+                offset: Offset(i as i64),
+                timestamp: Timestamp(1000 + i as i64),
+                key: Some(Bytes::from(format!("k{i}"))),
+                value: Some(Bytes::from("value".repeat(10))),
+                headers: vec![RecordHeader {
+                    key: "h".into(),
+                    value: Some("x".into()),
+                }],
+            };
+            assert_eq!(record, Ok(expect), "{codec:?}");
+        }
+    };
+    check(
+        Compression::Gzip,
+        "000000000000000000000069000000000268e640c800010000000200000000000003e800000000000003eaffffffffffffffffffffffffffff000000031f8b08008aea026b02ffab61606060c93648294bcc294d25896062ca60aaa861606262c936245f3b0b0b4bb611b9da01d0cf4db0bd000000",
+    );
+    check(
+        Compression::Snappy,
+        "0000000000000000000000710000000002d1d3961500020000000200000000000003e800000000000003eaffffffffffffffffffffffffffff0000000382534e415050590000000001000000010000002cbd01307c000000046b306476616c7565b205002c02026802787c000202046b31e63f00100404046b32de3f00",
+    );
+    check(
+        Compression::Lz4,
+        "0000000000000000000000780000000002a6929fab00030000000200000000000003e800000000000003eaffffffffffffffffffffffffffff0000000304224d186840bd00000000000000eb30000000df7c000000046b306476616c756505001acf02026802787c000202046b313f00275f0404046b323f002050020268027800000000",
+    );
+    check(
+        Compression::Zstd,
+        "0000000000000000000000640000000002f2fac43300040000000200000000000003e800000000000003eaffffffffffffffffffffffffffff0000000328b52ffd20bd550100f07c000000046b306476616c756502026802787c000202046b310404046b32030085535f086722ccf205",
+    );
+}
