@@ -12,6 +12,7 @@ mod error_code;
 pub mod frame;
 mod header;
 pub mod messages;
+pub mod records;
 mod records_chain;
 mod schema;
 

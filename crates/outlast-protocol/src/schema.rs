@@ -76,6 +76,14 @@ pub trait Message: Wire + Clone + std::fmt::Debug + PartialEq {
         let version = reader.i16()?;
         Self::decode(&mut reader, version)
     }
+
+    /// Like `from_versioned_bytes`, but a version that is too new is read as the last known one. That is how
+    /// consumer subscriptions and control records evolve: later versions only append fields.
+    fn from_versioned_bytes_or_newer(bytes: Bytes) -> Result<Self, DecodeError> {
+        let mut reader = Reader::from(bytes);
+        let version = reader.i16()?.min(*Self::VERSIONS.end());
+        Self::decode(&mut reader, version)
+    }
 }
 
 /// A message that a client sends, and the type of its answer.

@@ -33,7 +33,7 @@ message! {
         entries: Vec<EntryDataResponse>,
     }
 
-    /// Kafka calls this `EntryData`, as the request does another struct.
+    /// Kafka calls this `EntryData`, like a different struct of the request.
     struct EntryDataResponse {
         error_code: i16,
         error_message: Option<Str>,

@@ -29,13 +29,13 @@ message! {
         nodes: Vec<Node> [2..],
     }
 
-    /// Kafka calls this `TopicData`, as the request does another struct.
+    /// Kafka calls this `TopicData`, like a different struct of the request.
     struct TopicDataResponse {
         topic_name: Str,
         partitions: Vec<PartitionDataResponse>,
     }
 
-    /// Kafka calls this `PartitionData`, as the request does another struct.
+    /// Kafka calls this `PartitionData`, like a different struct of the request.
     struct PartitionDataResponse {
         partition_index: i32,
         error_code: i16,
