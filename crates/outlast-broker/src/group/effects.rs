@@ -1,0 +1,93 @@
+//! What a command asks of the world around the state machine.
+//!
+//! Order matters within each list: records are appended in order, replies may leave in any order but
+//! never before the records of this and of every earlier command are durable, and a later timer
+//! change of the same key replaces an earlier one.
+
+use std::time::Duration;
+
+use outlast_protocol::messages::{JoinGroupResponse, SyncGroupResponse};
+
+use super::{GenerationId, GroupId, GroupRecord, MemberId};
+
+#[derive(Debug, Default)]
+pub struct Effects {
+    pub records: Vec<GroupRecord>,
+    pub replies: Vec<(RequestToken, Reply)>,
+    pub timers: Vec<TimerChange>,
+}
+
+/// Names a request whose reply comes later, perhaps from another request's command. The caller
+/// chooses the numbers and never uses one twice.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd, Hash)]
+pub struct RequestToken(pub u64);
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reply {
+    Join(JoinGroupResponse),
+    Sync(SyncGroupResponse),
+}
+
+/// Durations and not points in time: sessions are measured on a monotonic clock, which only the
+/// caller has, so that a step of the wall clock expires nobody.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum TimerChange {
+    /// Starts the timer anew, whether or not it was running.
+    Start {
+        key: TimerKey,
+        after: Duration,
+        event: TimerEvent,
+    },
+    Cancel(TimerKey),
+}
+
+#[derive(Clone, Debug, Eq, PartialEq, Ord, PartialOrd, Hash)]
+pub enum TimerKey {
+    /// A member must show itself before this runs out.
+    Member(GroupId, MemberId),
+    /// The join phase ends when this runs out.
+    Join(GroupId),
+    /// Members must have sent SyncGroup before this runs out.
+    Sync(GroupId),
+}
+
+impl TimerKey {
+    pub fn group(&self) -> &GroupId {
+        match self {
+            TimerKey::Member(group, _) | TimerKey::Join(group) | TimerKey::Sync(group) => group,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum TimerEvent {
+    SessionExpired,
+    JoinDue,
+    /// The first rebalance of a group waits in steps of `delay`, and goes on waiting while members
+    /// arrive until `remaining` is used up.
+    InitialJoinDue {
+        delay: Duration,
+        remaining: Duration,
+    },
+    SyncDue {
+        generation: GenerationId,
+    },
+}
+
+impl Effects {
+    pub(super) fn join_reply(&mut self, token: RequestToken, response: JoinGroupResponse) {
+        self.replies.push((token, Reply::Join(response)));
+    }
+
+    pub(super) fn sync_reply(&mut self, token: RequestToken, response: SyncGroupResponse) {
+        self.replies.push((token, Reply::Sync(response)));
+    }
+
+    pub(super) fn start(&mut self, key: TimerKey, after: Duration, event: TimerEvent) {
+        self.timers.push(TimerChange::Start { key, after, event });
+    }
+
+    pub(super) fn cancel(&mut self, key: TimerKey) {
+        self.timers.push(TimerChange::Cancel(key));
+    }
+}
