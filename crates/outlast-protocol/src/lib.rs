@@ -10,11 +10,15 @@ mod codec;
 mod error;
 mod error_code;
 pub mod frame;
+#[cfg(any(test, feature = "generate"))]
+pub mod generate;
 mod header;
 pub mod messages;
 pub mod records;
 mod records_chain;
 mod schema;
+#[cfg(test)]
+mod tests;
 
 pub use api_key::ApiKey;
 pub use codec::{Nullable, Reader, Wire, Writer};

@@ -28,7 +28,7 @@ pub use consumer_group::{
     ConsumerGroupTargetAssignmentMetadataValue,
 };
 pub use consumer_protocol::{ConsumerProtocolAssignment, ConsumerProtocolSubscription};
-pub use control::{ControlRecordTypeSchema, EndTxnMarker, LeaderChangeMessage};
+pub use control::{ControlRecordTypeSchema, EndTxnMarker};
 pub use group::{GroupMetadataKey, GroupMetadataValue, OffsetCommitKey, OffsetCommitValue};
 pub use share_group::{
     ShareGroupCurrentMemberAssignmentKey, ShareGroupCurrentMemberAssignmentValue,

@@ -156,6 +156,19 @@ macro_rules! message {
             }
         }
 
+        #[cfg(any(test, feature = "generate"))]
+        impl $crate::generate::Generate for $name {
+            #[allow(unused_variables)]
+            fn generate(generator: &mut $crate::generate::Generator) -> Self {
+                let version = generator.version();
+                #[allow(unused_mut)]
+                let mut this = Self::default();
+                $( message!(@generate this generator version $field [$($($on)*)?]); )*
+                $( message!(@generate_tagged this generator version $tagged [$($($tagged_on)*)?]); )*
+                this
+            }
+        }
+
         impl $crate::Nullable for $name {
             fn read_nullable(reader: &mut $crate::Reader) -> Result<Option<Self>, $crate::DecodeError> {
                 $crate::codec::read_nullable_struct(reader)
@@ -184,6 +197,25 @@ macro_rules! message {
             if $self.$field.is_none() && !matches!($version, $null) {
                 return Err($crate::DecodeError::UnexpectedNull);
             }
+        }
+    };
+
+    (@generate $this:ident $generator:ident $version:ident $field:ident []) => {
+        $this.$field = $generator.value()
+    };
+    (@generate $this:ident $generator:ident $version:ident $field:ident [$on:pat $(, ignorable)?]) => {
+        if matches!($version, $on) {
+            $this.$field = $generator.value();
+        }
+    };
+    (@generate $this:ident $generator:ident $version:ident $field:ident [$on:pat, null($null:pat) $(, ignorable)?]) => {
+        if matches!($version, $on) {
+            $this.$field = $generator.nullable(matches!($version, $null));
+        }
+    };
+    (@generate_tagged $this:ident $generator:ident $version:ident $field:ident [$($on:pat)? $(, ignorable)?]) => {
+        if $generator.flip() $(&& matches!($version, $on))? {
+            $this.$field = $generator.value();
         }
     };
 
