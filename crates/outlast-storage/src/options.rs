@@ -1,0 +1,67 @@
+//! What can be set about a store. Validated once, when it is opened.
+
+use crate::error::StorageError;
+
+#[derive(Clone, Debug)]
+pub struct StoreOptions {
+    /// A write-ahead log file is sealed at this size. Smaller files mean finer retention and a shorter scan after
+    /// a crash; larger ones mean fewer side-cars.
+    pub wal_file_bytes: u64,
+    /// A write-ahead log file is sealed when its index has this many runs of batches: bounds the memory for it.
+    pub wal_file_runs: usize,
+    /// What waits is written as one entry of up to this many bytes; one append is never cut.
+    pub max_entry_bytes: usize,
+    /// Memory for the newest batches of all partitions.
+    pub tail_cache_bytes: usize,
+    /// Appends in flight: [`crate::Store::reserve`] waits beyond it.
+    pub max_in_flight_bytes: usize,
+    /// Memory for the indexes of sealed files that readers use.
+    pub index_cache_bytes: usize,
+    /// `producer.id.expiration.ms`: how long an idle producer's sequences are remembered.
+    pub producer_expiry_ms: i64,
+    /// Check the CRC of batches read from disk.
+    pub verify_reads: bool,
+    /// `true`: threads of the store's own write and tidy. `false`: the caller drives them by
+    /// [`crate::Store::step_writer`] and [`crate::Store::tick`], as a simulator does.
+    pub threads: bool,
+    /// How often the store's own thread calls [`crate::Store::tick`].
+    pub tick_ms: u64,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        StoreOptions {
+            wal_file_bytes: 128 << 20,
+            wal_file_runs: 256 << 10,
+            max_entry_bytes: 8 << 20,
+            tail_cache_bytes: 40 << 20,
+            max_in_flight_bytes: 64 << 20,
+            index_cache_bytes: 4 << 20,
+            producer_expiry_ms: 24 * 60 * 60 * 1000,
+            verify_reads: true,
+            threads: true,
+            tick_ms: 5_000,
+        }
+    }
+}
+
+impl StoreOptions {
+    pub(crate) fn validate(&self) -> Result<(), StorageError> {
+        // Positions inside a file are kept in 32 bits.
+        const FILE_LIMIT: u64 = 2 << 30;
+        if self.wal_file_bytes == 0 || self.wal_file_bytes > FILE_LIMIT {
+            return Err(StorageError::Options(format!(
+                "wal_file_bytes is {}, allowed are 1 to {FILE_LIMIT}",
+                self.wal_file_bytes
+            )));
+        }
+        if self.max_in_flight_bytes == 0 || self.max_in_flight_bytes > u32::MAX as usize {
+            return Err(StorageError::Options(format!(
+                "max_in_flight_bytes is {}, allowed are 1 to {}",
+                self.max_in_flight_bytes,
+                u32::MAX
+            )));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,273 @@
+//! One partition's log: its offsets, its cached tail, where its batches lie on disk, and its producers.
+//!
+//! Invariants, all under the one lock of `State`:
+//! - `start ≤ high watermark ≤ end`; the high watermark and the start never move backwards.
+//! - The high watermark is what is durable and contiguous; only the writer moves it, in log order.
+//! - `end`, pending producers and the cache's newest batches may run ahead of it, and fall back to it together
+//!   when a write fails.
+//! - `extents` are contiguous up to the high watermark, except for damage that recovery reported.
+
+mod append;
+mod extent;
+mod read;
+mod timestamps;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use outlast_records::{BatchHeader, LeaderEpoch, Offset, PartitionId, Timestamp};
+use parking_lot::{Mutex, MutexGuard};
+
+use crate::cache::Tail;
+use crate::epochs::EpochStarts;
+use crate::error::{Damage, EpochEnd};
+use crate::producers::{ActiveProducer, ProducerTable};
+use crate::wal::file::WalFile;
+use crate::watch::{Watchers, Woken};
+
+pub(crate) use append::Refusal;
+pub(crate) use extent::{Extent, Run, Runs};
+pub use read::FetchedBatches;
+pub(crate) use read::IndexCache;
+pub(crate) use read::Reader;
+pub use timestamps::TimedOffset;
+
+/// How much of a log is kept. `None`: no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Retention {
+    /// Batches whose newest record is older than this go (`retention.ms`).
+    pub ms: Option<i64>,
+    /// The oldest batches go while the log is larger than this (`retention.bytes`).
+    pub bytes: Option<u64>,
+}
+
+/// One partition's log. Shared by everybody who appends to it or reads it.
+pub struct PartitionLog {
+    id: PartitionId,
+    reader: Arc<Reader>,
+    // Copies of what `state` holds, for those who only look.
+    start: AtomicI64,
+    high_watermark: AtomicI64,
+    end: AtomicI64,
+    size_bytes: AtomicU64,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+pub(crate) struct State {
+    pub(crate) start: Offset,
+    pub(crate) high_watermark: Offset,
+    pub(crate) end: Offset,
+    pub(crate) extents: VecDeque<Extent>,
+    pub(crate) tail: Tail,
+    pub(crate) epochs: EpochStarts,
+    pub(crate) producers: ProducerTable,
+    pub(crate) retention: Retention,
+    pub(crate) watchers: Watchers,
+    /// Set when the delete is queued: nothing is appended after it.
+    pub(crate) deleted: bool,
+    /// Appends are refused: recovery could not tell where the log ends.
+    pub(crate) offline: Option<Arc<Damage>>,
+    /// What recovery could not read.
+    pub(crate) damage: Vec<Arc<Damage>>,
+    /// The newest write-ahead log file that says anything about this partition.
+    pub(crate) touched_file: u64,
+    /// Live bytes on disk.
+    pub(crate) bytes: u64,
+}
+
+impl PartitionLog {
+    pub(crate) fn new(id: PartitionId, reader: Arc<Reader>, state: State) -> PartitionLog {
+        let log = PartitionLog {
+            id,
+            reader,
+            start: AtomicI64::new(0),
+            high_watermark: AtomicI64::new(0),
+            end: AtomicI64::new(0),
+            size_bytes: AtomicU64::new(0),
+            state: Mutex::new(state),
+        };
+        log.publish(&log.state.lock());
+        log
+    }
+
+    pub fn id(&self) -> PartitionId {
+        self.id
+    }
+
+    /// The first offset that can be read.
+    pub fn start_offset(&self) -> Offset {
+        Offset(self.start.load(Ordering::Acquire))
+    }
+
+    /// The offset that the next append gets; includes appends that are not durable yet.
+    pub fn end_offset(&self) -> Offset {
+        Offset(self.end.load(Ordering::Acquire))
+    }
+
+    /// Everything below it is durable and may be read.
+    pub fn high_watermark(&self) -> Offset {
+        Offset(self.high_watermark.load(Ordering::Acquire))
+    }
+
+    /// Bytes of batches on disk.
+    pub fn size_bytes(&self) -> u64 {
+        self.size_bytes.load(Ordering::Acquire)
+    }
+
+    /// The largest epoch not above `epoch` that wrote here, and the offset after its last record.
+    pub fn end_offset_for_epoch(&self, epoch: LeaderEpoch) -> Option<EpochEnd> {
+        let state = self.state.lock();
+        state.epochs.end_of(epoch, state.high_watermark)
+    }
+
+    pub fn set_retention(&self, retention: Retention) {
+        self.state.lock().retention = retention;
+    }
+
+    pub fn producers(&self) -> Vec<ActiveProducer> {
+        self.state.lock().producers.active()
+    }
+
+    /// What recovery found damaged here; reads of these offsets answer `ReadError::Corrupt`.
+    pub fn damage(&self) -> Vec<Arc<Damage>> {
+        self.state.lock().damage.clone()
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+
+    /// Makes a changed state visible to those who don't lock.
+    pub(crate) fn publish(&self, state: &State) {
+        self.start.store(state.start.0, Ordering::Release);
+        self.high_watermark
+            .store(state.high_watermark.0, Ordering::Release);
+        self.end.store(state.end.0, Ordering::Release);
+        self.size_bytes.store(state.bytes, Ordering::Release);
+    }
+
+    /// Drops the cached batch at `base` if it is the oldest; its length.
+    pub(crate) fn evict(&self, base: Offset) -> Option<usize> {
+        self.state.lock().tail.evict(base)
+    }
+
+    /// The writer made these batches durable, in `file`, in entry `sequence`. `runs` says where they are.
+    pub(crate) fn commit_batches(
+        &self,
+        file: &Arc<WalFile>,
+        sequence: u64,
+        leader_epoch: LeaderEpoch,
+        headers: impl Iterator<Item = (BatchHeader, u32)>,
+        woken: &mut Woken,
+    ) -> FirstTouch {
+        let mut state = self.state.lock();
+        let first = state.touch(file);
+        state.add_batches(file, sequence, leader_epoch, headers);
+        state.watchers.wake(woken);
+        self.publish(&state);
+        first
+    }
+
+    /// The log start `to` is durable.
+    pub(crate) fn commit_log_start(
+        &self,
+        file: &Arc<WalFile>,
+        to: Offset,
+        woken: &mut Woken,
+    ) -> FirstTouch {
+        let mut state = self.state.lock();
+        let first = state.touch(file);
+        state.raise_start(to);
+        state.watchers.wake(woken);
+        self.publish(&state);
+        first
+    }
+
+    /// The delete is durable: nothing of the partition is found any more. Bytes and number of cached batches that went.
+    pub(crate) fn commit_delete(
+        &self,
+        file: &Arc<WalFile>,
+        woken: &mut Woken,
+    ) -> (FirstTouch, usize, usize) {
+        let mut state = self.state.lock();
+        let first = state.touch(file);
+        let (bytes, batches) = state.tail.truncate(Offset(i64::MIN));
+        state.extents.clear();
+        state.bytes = 0;
+        state.end = state.high_watermark;
+        state.watchers.wake(woken);
+        self.publish(&state);
+        (first, bytes, batches)
+    }
+
+    /// Forgets everything that is not durable. Bytes and number of cached batches that went.
+    pub(crate) fn fall_back(&self) -> (usize, usize) {
+        let mut state = self.state.lock();
+        state.end = state.high_watermark;
+        state.producers.drop_pending();
+        let end = state.end;
+        let dropped = state.tail.truncate(end);
+        self.publish(&state);
+        dropped
+    }
+}
+
+/// Whether a file said something about a partition for the first time: then its side-car must list it.
+pub(crate) type FirstTouch = bool;
+
+impl State {
+    pub(crate) fn touch(&mut self, file: &Arc<WalFile>) -> FirstTouch {
+        let first = self.touched_file != file.number;
+        self.touched_file = file.number;
+        first
+    }
+
+    /// Takes in durable batches: `(header, position in the file)`, of one section.
+    pub(crate) fn add_batches(
+        &mut self,
+        file: &Arc<WalFile>,
+        sequence: u64,
+        leader_epoch: LeaderEpoch,
+        headers: impl Iterator<Item = (BatchHeader, u32)>,
+    ) {
+        for (header, position) in headers {
+            if header.has_producer() {
+                self.producers.commit(&header, sequence);
+            }
+            if self.high_watermark < header.next_offset() {
+                self.epochs.note(leader_epoch, header.base_offset);
+                self.high_watermark = header.next_offset();
+                self.end = self.end.max(self.high_watermark);
+            }
+            self.bytes += header.size() as u64;
+            Extent::for_file(&mut self.extents, file, header.base_offset).add(&header, position);
+        }
+    }
+
+    /// Moves the log start; what lies wholly below it is not found any more.
+    pub(crate) fn raise_start(&mut self, to: Offset) {
+        if to <= self.start {
+            return;
+        }
+        self.start = to;
+        self.high_watermark = self.high_watermark.max(to);
+        self.end = self.end.max(to);
+        self.epochs.trim(to);
+        // An extent of the unsealed file stays until its side-car is written from it.
+        while self
+            .extents
+            .front()
+            .is_some_and(|extent| extent.next <= to && !extent.runs.in_memory())
+        {
+            if let Some(extent) = self.extents.pop_front() {
+                self.bytes = self.bytes.saturating_sub(extent.bytes);
+            }
+        }
+    }
+
+    pub(crate) fn max_timestamp(&self) -> Option<Timestamp> {
+        self.extents.iter().map(|extent| extent.max_timestamp).max()
+    }
+}

@@ -1,0 +1,264 @@
+//! Reading a log: from the cached tail, or from the files by position.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use outlast_records::{BatchHeader, HEADER_SIZE, Offset, check_at, header_at};
+use parking_lot::Mutex;
+
+use super::{Extent, PartitionLog, Run, Runs};
+use crate::error::{Damage, ReadError};
+use crate::io::read_exact;
+
+/// What a read found: whole batches, in order.
+#[derive(Clone, Debug, Default)]
+pub struct FetchedBatches {
+    /// Each piece holds one or more whole batches.
+    pub batches: Vec<Bytes>,
+    /// Where the next read goes on. Equals the asked offset when nothing was found.
+    pub next_offset: Offset,
+    /// Bytes of all pieces.
+    pub bytes: usize,
+}
+
+impl FetchedBatches {
+    pub fn is_empty(&self) -> bool {
+        self.batches.is_empty()
+    }
+
+    fn nothing(from: Offset) -> FetchedBatches {
+        FetchedBatches {
+            next_offset: from,
+            ..FetchedBatches::default()
+        }
+    }
+}
+
+/// What reading from disk needs and all logs share.
+pub(crate) struct Reader {
+    pub(crate) verify: bool,
+    pub(crate) indexes: IndexCache,
+}
+
+/// Runs of sealed files that were read from their side-cars, within a budget.
+pub(crate) struct IndexCache {
+    _limit: usize,
+    _loaded: Mutex<HashMap<u64, u64>>,
+}
+
+impl IndexCache {
+    pub(crate) fn new(limit: usize) -> IndexCache {
+        IndexCache {
+            _limit: limit,
+            _loaded: Mutex::new(HashMap::new()),
+        }
+    }
+}
+
+impl PartitionLog {
+    /// Reads from memory only. `Some(empty)` when there is nothing between `from` and `limit` (or the high
+    /// watermark) yet; `None` when [`PartitionLog::read`] must answer.
+    pub fn read_cached(
+        &self,
+        from: Offset,
+        limit: Offset,
+        max_bytes: usize,
+    ) -> Option<FetchedBatches> {
+        let state = self.lock();
+        let limit = limit.min(state.high_watermark);
+        if from < state.start || from > state.end {
+            return None;
+        }
+        if from >= limit {
+            return Some(FetchedBatches::nothing(from));
+        }
+        let found = state.tail.read(from, limit, max_bytes)?;
+        let next_offset = found.last().map_or(from, |(next, _)| *next);
+        let bytes = found.iter().map(|(_, bytes)| bytes.len()).sum();
+        let batches = found.into_iter().map(|(_, bytes)| bytes).collect();
+        Some(FetchedBatches {
+            batches,
+            next_offset,
+            bytes,
+        })
+    }
+
+    /// Reads whole batches from the one that holds `from`, below `limit` and the high watermark, up to `max_bytes` but
+    /// at least one. May block on the disk.
+    pub fn read(
+        &self,
+        from: Offset,
+        limit: Offset,
+        max_bytes: usize,
+    ) -> Result<FetchedBatches, ReadError> {
+        if let Some(found) = self.read_cached(from, limit, max_bytes) {
+            return Ok(found);
+        }
+        let (extents, limit) = {
+            let state = self.lock();
+            if from < state.start || from > state.end {
+                return Err(ReadError::OutOfRange {
+                    start: state.start,
+                    end: state.end,
+                });
+            }
+            let first = state.extents.partition_point(|extent| extent.next <= from);
+            let mut bytes = 0;
+            let extents: Vec<Extent> = state
+                .extents
+                .range(first..)
+                .take_while(|extent| {
+                    let more = bytes <= max_bytes as u64;
+                    bytes += extent.bytes;
+                    more
+                })
+                .map(|extent| extent.window(from, max_bytes))
+                .collect();
+            (extents, limit.min(state.high_watermark))
+        };
+        let mut found = FetchedBatches::nothing(from);
+        for extent in extents {
+            if extent.base >= limit || found.bytes >= max_bytes {
+                break;
+            }
+            if !self.read_extent(&extent, limit, max_bytes, &mut found)? {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    fn read_extent(
+        &self,
+        extent: &Extent,
+        limit: Offset,
+        max_bytes: usize,
+        found: &mut FetchedBatches,
+    ) -> Result<bool, ReadError> {
+        let runs = self.runs(extent)?;
+        let first = runs
+            .partition_point(|run| run.base <= found.next_offset)
+            .saturating_sub(1);
+        let mut at = first;
+        while at < runs.len()
+            && runs[at].base < limit
+            && (found.bytes < max_bytes || found.is_empty())
+        {
+            // Neighbours on disk are read at once.
+            let start = runs[at];
+            let mut len = start.len as usize;
+            let room = max_bytes.saturating_sub(found.bytes);
+            at += 1;
+            while at < runs.len()
+                && runs[at].base < limit
+                && u64::from(runs[at].position) == u64::from(start.position) + len as u64
+                && len + runs[at].len as usize <= room
+            {
+                len += runs[at].len as usize;
+                at += 1;
+            }
+            if !self.read_run(extent, start.position, len, limit, max_bytes, found)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Reads one stretch of batches and keeps those that were asked for. False when the limits are reached.
+    fn read_run(
+        &self,
+        extent: &Extent,
+        position: u32,
+        len: usize,
+        limit: Offset,
+        max_bytes: usize,
+        found: &mut FetchedBatches,
+    ) -> Result<bool, ReadError> {
+        let bytes = read_bytes(extent, position, len)?;
+        let (mut at, mut from) = (0, 0);
+        let mut next = found.next_offset;
+        let mut more = true;
+        while at < bytes.len() {
+            let header = self.batch_at(extent, position, &bytes, at)?;
+            if header.next_offset() <= found.next_offset {
+                at += header.size();
+                from = at;
+                continue;
+            }
+            let taken = found.bytes + (at - from);
+            let first = taken == 0;
+            if header.base_offset >= limit || (!first && taken + header.size() > max_bytes) {
+                more = false;
+                break;
+            }
+            at += header.size();
+            next = header.next_offset();
+        }
+        if at > from {
+            found.bytes += at - from;
+            found.batches.push(bytes.slice(from..at));
+            found.next_offset = next;
+        }
+        Ok(more)
+    }
+
+    fn batch_at(
+        &self,
+        extent: &Extent,
+        position: u32,
+        bytes: &Bytes,
+        at: usize,
+    ) -> Result<BatchHeader, ReadError> {
+        let rest = bytes.get(at..).unwrap_or_default();
+        let header = if self.reader.verify {
+            check_at(rest)
+        } else {
+            header_at(rest)
+        };
+        let damaged = |what: String| {
+            ReadError::Corrupt(Arc::new(Damage {
+                path: extent.file.path.clone(),
+                position: u64::from(position) + at as u64,
+                what,
+                partition: Some(self.id),
+                offsets: Some((extent.base, extent.next)),
+            }))
+        };
+        match header {
+            Ok(header) if header.size() > rest.len() => {
+                Err(damaged("the batch is longer than its place".to_owned()))
+            }
+            Ok(header)
+                if header.base_offset < extent.base || header.next_offset() > extent.next =>
+            {
+                Err(damaged(format!(
+                    "the batch has offset {}, which does not belong here",
+                    header.base_offset
+                )))
+            }
+            Ok(header) => Ok(header),
+            Err(e) => Err(damaged(e.to_string())),
+        }
+    }
+
+    pub(crate) fn runs(&self, extent: &Extent) -> Result<Arc<[Run]>, ReadError> {
+        match &extent.runs {
+            Runs::Memory(runs) => Ok(runs.as_slice().into()),
+            Runs::SideCar { .. } => Ok(Arc::from([])),
+        }
+    }
+}
+
+/// Bytes of a file, in a buffer of just that size.
+pub(crate) fn read_bytes(extent: &Extent, position: u32, len: usize) -> Result<Bytes, ReadError> {
+    debug_assert!(len >= HEADER_SIZE);
+    let mut bytes = BytesMut::zeroed(len);
+    read_exact(&*extent.file.file, &mut bytes, u64::from(position)).map_err(|source| {
+        ReadError::Io {
+            path: extent.file.path.clone(),
+            source: Arc::new(source),
+        }
+    })?;
+    Ok(bytes.freeze())
+}

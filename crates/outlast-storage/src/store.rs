@@ -1,0 +1,416 @@
+//! The store: all partitions of one data directory, and the one way to change them.
+//!
+//! [`Store::append`] does everything that needs order (producer checks, offsets) at once and in memory; the writer
+//! makes it durable and resolves the [`Durable`] that append returned.
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use outlast_records::{CheckedBatch, LeaderEpoch, Offset, PartitionId, Timestamp};
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+
+use crate::durable::Durable;
+use crate::error::{AppendError, Rejection, StorageError};
+use crate::io::{Clock, Io, LockGuard};
+use crate::metrics::StorageMetrics;
+use crate::options::StoreOptions;
+use crate::partition::{PartitionLog, Reader, Refusal, State};
+use crate::recovery::{self, RecoveryReport};
+use crate::wal::queue::{Queue, QueuedContent, QueuedSection, Sequencer};
+use crate::wal::writer::{Sealed, WriterCore};
+
+/// Batches for one partition.
+pub struct AppendSection {
+    pub log: Arc<PartitionLog>,
+    pub batches: Vec<CheckedBatch>,
+    pub leader_epoch: LeaderEpoch,
+}
+
+/// What became of an append, and the promise that it is durable.
+pub struct Append {
+    /// In the order of the sections. Offsets are final once `durable` resolves to `Ok`, and void otherwise.
+    pub sections: Vec<SectionOutcome>,
+    /// Of the sections that were appended.
+    pub durable: Durable,
+}
+
+pub enum SectionOutcome {
+    Appended {
+        base_offset: Offset,
+        last_offset: Offset,
+    },
+    /// These batches are in the log already; answer as the first time, once `durable` resolves.
+    Duplicate {
+        base_offset: Offset,
+        last_offset: Offset,
+        timestamp: Timestamp,
+        durable: Durable,
+    },
+    Rejected(Rejection),
+}
+
+/// One data directory. Cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    shared: Arc<Shared>,
+    threads: Arc<Threads>,
+}
+
+/// What the store's parts share.
+pub(crate) struct Shared {
+    pub(crate) io: Arc<dyn Io>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) options: StoreOptions,
+    pub(crate) dir: PathBuf,
+    pub(crate) store_id: u128,
+    pub(crate) sequencer: Sequencer,
+    pub(crate) reader: Arc<Reader>,
+    pub(crate) logs: RwLock<Logs>,
+    pub(crate) metrics: StorageMetrics,
+    failure: watch::Sender<Option<Arc<StorageError>>>,
+    sealed: Mutex<Vec<Sealed>>,
+    permits: Arc<Semaphore>,
+    _lock: Box<dyn LockGuard>,
+}
+
+#[derive(Default)]
+pub(crate) struct Logs {
+    pub(crate) by_id: HashMap<PartitionId, Arc<PartitionLog>>,
+    /// Ids that were deleted; they never come back.
+    pub(crate) deleted: HashSet<PartitionId>,
+}
+
+/// The writer, with a thread or without.
+struct Threads {
+    writer: Arc<Mutex<WriterCore>>,
+    running: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Store {
+    /// Opens a data directory, creating it when absent, and recovers what a crash left.
+    pub fn open(
+        io: Arc<dyn Io>,
+        clock: Arc<dyn Clock>,
+        dir: &Path,
+        options: StoreOptions,
+    ) -> Result<(Store, RecoveryReport), StorageError> {
+        options.validate()?;
+        let (shared, writer, report) = recovery::open(io, clock, dir, options)?;
+        let threads = Threads {
+            writer: Arc::new(Mutex::new(writer)),
+            running: Mutex::new(Vec::new()),
+        };
+        if shared.options.threads {
+            let (writer, queue) = (Arc::clone(&threads.writer), Arc::clone(&shared));
+            let thread = std::thread::Builder::new()
+                .name("outlast-wal".to_owned())
+                .spawn(move || {
+                    while queue.sequencer.wait_for_work() {
+                        writer.lock().step();
+                    }
+                })
+                .map_err(StorageError::io("starting the writer of", dir))?;
+            threads.running.lock().push(thread);
+        }
+        let store = Store {
+            shared,
+            threads: Arc::new(threads),
+        };
+        Ok((store, report))
+    }
+
+    /// The log of a partition; an empty one when absent. It becomes durable with its first append.
+    pub fn log(&self, id: PartitionId) -> Arc<PartitionLog> {
+        self.shared.log(id)
+    }
+
+    /// The log of a partition, if there is one.
+    pub fn existing(&self, id: PartitionId) -> Option<Arc<PartitionLog>> {
+        self.shared.logs.read().by_id.get(&id).cloned()
+    }
+
+    /// All partitions that have a log, in order.
+    pub fn partitions(&self) -> Vec<PartitionId> {
+        let mut ids: Vec<_> = self.shared.logs.read().by_id.keys().copied().collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// Appends each section on its own: one may be rejected and the others kept. All that are kept become durable
+    /// together, in one write-ahead log entry, in the order of the calls. Never waits for the disk.
+    pub fn append(&self, sections: Vec<AppendSection>) -> Append {
+        let mut queue = self.shared.sequencer.lock();
+        self.shared.append(&mut queue, sections)
+    }
+
+    /// Appends all sections or, when one is not accepted (or is a repeat), none. They must be of different partitions.
+    pub fn append_all(&self, sections: Vec<AppendSection>) -> Append {
+        let mut queue = self.shared.sequencer.lock();
+        let checks: Vec<_> = sections
+            .iter()
+            .map(|section| section.log.check(&section.batches))
+            .collect();
+        if checks.iter().all(Result::is_ok) {
+            return self.shared.append(&mut queue, sections);
+        }
+        let outcome = |check| match check {
+            Ok(()) => SectionOutcome::Rejected(Rejection::OtherSection),
+            Err(refusal) => refused(refusal, &queue),
+        };
+        Append {
+            sections: checks.into_iter().map(outcome).collect(),
+            durable: Durable::ready(Ok(())),
+        }
+    }
+
+    /// Deletes a partition with everything in it. Space is given back in the background.
+    pub fn delete_partition(&self, id: PartitionId) -> Durable {
+        let Some(log) = self.existing(id) else {
+            return Durable::ready(Ok(()));
+        };
+        let mut queue = self.shared.sequencer.lock();
+        if let Some(error) = queue.closed() {
+            return Durable::ready(Err(error));
+        }
+        if std::mem::replace(&mut log.lock().deleted, true) {
+            return queue.after_all();
+        }
+        self.shared.control(&mut queue, log, QueuedContent::Delete)
+    }
+
+    /// Raises the log start to `to` (DeleteRecords); resolves when that is durable. Never lowers it, and never
+    /// passes the high watermark.
+    pub fn advance_log_start(&self, id: PartitionId, to: Offset) -> Durable {
+        let Some(log) = self.existing(id) else {
+            return Durable::ready(Ok(()));
+        };
+        let mut queue = self.shared.sequencer.lock();
+        if let Some(error) = queue.closed() {
+            return Durable::ready(Err(error));
+        }
+        let to = to.min(log.high_watermark());
+        if to <= log.start_offset() || log.lock().deleted {
+            return queue.after_all();
+        }
+        self.shared
+            .control(&mut queue, log, QueuedContent::LogStart { to })
+    }
+
+    /// Waits until `bytes` more may be in flight. Hold the permit until the append is durable. A request larger
+    /// than the whole budget waits for all of it.
+    pub async fn reserve(&self, bytes: usize) -> AppendPermit {
+        let bytes = bytes.clamp(1, self.shared.options.max_in_flight_bytes) as u32;
+        // The semaphore is never closed; without a permit nothing is held back.
+        AppendPermit(
+            Arc::clone(&self.shared.permits)
+                .acquire_many_owned(bytes)
+                .await
+                .ok(),
+        )
+    }
+
+    /// Bytes that may be appended before [`Store::reserve`] waits.
+    pub fn free_append_bytes(&self) -> usize {
+        self.shared.permits.available_permits()
+    }
+
+    /// Retention, expiry, sealing, side-cars, emptying: what a store does besides appends. The store's own thread
+    /// calls it, unless [`StoreOptions::threads`] is off.
+    pub fn tick(&self) {}
+
+    /// Writes one entry, if something waits: for callers that have no threads.
+    pub fn step_writer(&self) -> bool {
+        self.threads.writer.lock().step()
+    }
+
+    /// Holds the error after which nothing is acknowledged any more. The server says it and exits.
+    pub fn failure(&self) -> watch::Receiver<Option<Arc<StorageError>>> {
+        self.shared.failure.subscribe()
+    }
+
+    /// Writes what waits, seals, and stops. Appends are refused from here on.
+    pub fn shutdown(&self) -> Result<(), StorageError> {
+        self.shared.sequencer.lock().close(AppendError::ShutDown);
+        self.shared.sequencer.notify();
+        for thread in self.threads.running.lock().drain(..) {
+            let _ = thread.join();
+        }
+        let mut writer = self.threads.writer.lock();
+        while writer.step() {}
+        writer.seal();
+        Ok(())
+    }
+
+    pub fn metrics(&self) -> &StorageMetrics {
+        &self.shared.metrics
+    }
+}
+
+/// Room for bytes in flight; given back when dropped.
+#[derive(Debug)]
+pub struct AppendPermit(
+    #[allow(dead_code, reason = "dropping it is its use")] Option<OwnedSemaphorePermit>,
+);
+
+impl Shared {
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "the parts come from one place, recovery"
+    )]
+    pub(crate) fn new(
+        io: Arc<dyn Io>,
+        clock: Arc<dyn Clock>,
+        options: StoreOptions,
+        dir: &Path,
+        store_id: u128,
+        reader: Arc<Reader>,
+        logs: Logs,
+        lock: Box<dyn LockGuard>,
+    ) -> Shared {
+        Shared {
+            io,
+            clock,
+            dir: dir.to_owned(),
+            store_id,
+            sequencer: Sequencer::new(options.max_entry_bytes, options.tail_cache_bytes),
+            reader,
+            logs: RwLock::new(logs),
+            metrics: StorageMetrics::default(),
+            failure: watch::Sender::new(None),
+            sealed: Mutex::new(Vec::new()),
+            permits: Arc::new(Semaphore::new(options.max_in_flight_bytes)),
+            options,
+            _lock: lock,
+        }
+    }
+
+    pub(crate) fn log(&self, id: PartitionId) -> Arc<PartitionLog> {
+        if let Some(log) = self.logs.read().by_id.get(&id) {
+            return Arc::clone(log);
+        }
+        let mut logs = self.logs.write();
+        let state = State {
+            deleted: logs.deleted.contains(&id),
+            ..State::default()
+        };
+        let deleted = state.deleted;
+        let log = Arc::new(PartitionLog::new(id, Arc::clone(&self.reader), state));
+        if deleted {
+            return log;
+        }
+        Arc::clone(logs.by_id.entry(id).or_insert(log))
+    }
+
+    /// These partitions are durably deleted.
+    pub(crate) fn forget(&self, ids: &[PartitionId]) {
+        if ids.is_empty() {
+            return;
+        }
+        let mut logs = self.logs.write();
+        for id in ids {
+            logs.by_id.remove(id);
+            logs.deleted.insert(*id);
+        }
+    }
+
+    /// Nothing is acknowledged after this.
+    pub(crate) fn fail(&self, error: StorageError) -> Arc<StorageError> {
+        let error = Arc::new(error);
+        tracing::error!(%error, "storage has failed; nothing is acknowledged any more");
+        self.sequencer
+            .lock()
+            .close(AppendError::Failed(Arc::clone(&error)));
+        self.failure.send_if_modified(|failure| {
+            let first = failure.is_none();
+            failure.get_or_insert(Arc::clone(&error));
+            first
+        });
+        error
+    }
+
+    pub(crate) fn sealed(&self, file: Sealed) {
+        self.sealed.lock().push(file);
+    }
+
+    fn append(&self, queue: &mut Queue, sections: Vec<AppendSection>) -> Append {
+        if let Some(error) = queue.closed() {
+            let rejected = |_| SectionOutcome::Rejected(Rejection::Store(error.clone()));
+            return Append {
+                sections: sections.iter().map(rejected).collect(),
+                durable: Durable::ready(Err(error.clone())),
+            };
+        }
+        let size = |section: &AppendSection| {
+            section
+                .batches
+                .iter()
+                .map(CheckedBatch::size)
+                .sum::<usize>()
+        };
+        queue.open_group(sections.iter().map(size).sum());
+        let mut added = 0;
+        let mut outcomes = Vec::with_capacity(sections.len());
+        for section in sections {
+            let bytes = size(&section);
+            let Some((group, cache)) = queue.back() else {
+                break;
+            };
+            match section
+                .log
+                .append(section.batches, section.leader_epoch, group, cache)
+            {
+                Ok((base_offset, last_offset)) => {
+                    added += bytes;
+                    outcomes.push(SectionOutcome::Appended {
+                        base_offset,
+                        last_offset,
+                    });
+                }
+                Err(refusal) => outcomes.push(refused(refusal, queue)),
+            }
+        }
+        let durable = queue.seal_append(added);
+        if durable.is_some() {
+            self.sequencer.notify();
+        }
+        Append {
+            sections: outcomes,
+            durable: durable.unwrap_or_else(|| Durable::ready(Ok(()))),
+        }
+    }
+
+    fn control(
+        &self,
+        queue: &mut Queue,
+        log: Arc<PartitionLog>,
+        content: QueuedContent,
+    ) -> Durable {
+        queue.open_group(0);
+        if let Some((group, _)) = queue.back() {
+            group.sections.push(QueuedSection { log, content });
+        }
+        let durable = queue.seal_append(0);
+        self.sequencer.notify();
+        durable.unwrap_or_else(|| Durable::ready(Ok(())))
+    }
+}
+
+fn refused(refusal: Refusal, queue: &Queue) -> SectionOutcome {
+    match refusal {
+        Refusal::Rejected(rejection) => SectionOutcome::Rejected(rejection),
+        Refusal::Repeat { span, pending } => SectionOutcome::Duplicate {
+            base_offset: Offset(span.last_offset.0 - i64::from(span.delta)),
+            last_offset: span.last_offset,
+            timestamp: span.timestamp,
+            // Entries become durable in order: when the newest is, so is the one with these batches.
+            durable: if pending {
+                queue.after_all()
+            } else {
+                Durable::ready(Ok(()))
+            },
+        },
+    }
+}

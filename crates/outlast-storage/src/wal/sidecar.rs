@@ -1,0 +1,1 @@
+//! The side-car index of a sealed write-ahead log file.

@@ -1,0 +1,364 @@
+//! The writer: takes a group from the queue, writes it as one entry, makes it durable, and tells everybody.
+//!
+//! Invariants:
+//! - One entry at a time, in sequence order: when `sequence` is being written, every one before it is durable.
+//! - A batch is found on disk (index, high watermark) only after the sync that covers it returned.
+//! - When an entry can't be written for lack of space, it and everything queued behind it fail together, and their
+//!   partitions fall back to what is durable, all under the queue's lock. The next entry takes the same place.
+//! - After a failed sync, or a write error that is not lack of space, nothing is written or acknowledged again.
+
+use std::io::{self, IoSlice};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::codec::Put;
+use crate::error::{AppendError, StorageError};
+use crate::io::write_all;
+use crate::partition::PartitionLog;
+use crate::store::Shared;
+use crate::wal::entry::{
+    self, BATCH_FRONT, Content, EntryHeader, HEADER_SIZE, SECTION_SIZE, Section,
+};
+use crate::wal::file::{FILE_HEADER_SIZE, WalFile, reserve_space};
+use crate::wal::queue::{Group, QueuedContent, QueuedSection};
+use crate::watch::Woken;
+use outlast_records::{Offset, crc32c};
+
+/// Space is reserved in steps of this many bytes.
+const RESERVE_STEP: u64 = 32 << 20;
+
+/// The write-ahead log's writing end. Owned by one thread, or stepped by a simulator.
+pub(crate) struct WriterCore {
+    shared: Arc<Shared>,
+    wal_dir: PathBuf,
+    active: Option<Active>,
+    next_file: u64,
+    next_sequence: u64,
+    scratch: Vec<u8>,
+    fronts: Vec<u8>,
+}
+
+/// The unsealed file.
+struct Active {
+    file: Arc<WalFile>,
+    /// Where the next entry goes.
+    position: u64,
+    /// Up to where space is reserved.
+    reserved: u64,
+    runs: usize,
+    first_sequence: u64,
+    touched: Vec<Arc<PartitionLog>>,
+}
+
+/// A file that takes no more entries and waits for its side-car.
+pub(crate) struct Sealed {
+    pub(crate) file: Arc<WalFile>,
+    pub(crate) end: u64,
+    pub(crate) first_sequence: u64,
+    pub(crate) next_sequence: u64,
+    /// The partitions that it says anything about.
+    pub(crate) touched: Vec<Arc<PartitionLog>>,
+}
+
+enum WriteError {
+    Full,
+    Final(StorageError),
+}
+
+impl WriterCore {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        wal_dir: PathBuf,
+        next_file: u64,
+        next_sequence: u64,
+    ) -> WriterCore {
+        WriterCore {
+            shared,
+            wal_dir,
+            active: None,
+            next_file,
+            next_sequence,
+            scratch: Vec::new(),
+            fronts: Vec::new(),
+        }
+    }
+
+    /// Writes one group, if one waits. True when it did, or failed to.
+    pub(crate) fn step(&mut self) -> bool {
+        let Some(group) = self.shared.sequencer.lock().take() else {
+            return false;
+        };
+        match self.write(&group) {
+            Ok(position) => self.complete(group, position),
+            Err(WriteError::Full) => self.fall_back(group, AppendError::Full),
+            Err(WriteError::Final(error)) => {
+                let error = self.shared.fail(error);
+                self.fall_back(group, AppendError::Failed(error));
+            }
+        }
+        true
+    }
+
+    /// Puts the group on stable storage; the position of its data.
+    fn write(&mut self, group: &Group) -> Result<u64, WriteError> {
+        let order = order(group);
+        let data_len = group.bytes as u64;
+        let table_len = (group.sections.len() * SECTION_SIZE) as u64;
+        let total = entry::padded(HEADER_SIZE as u64 + table_len + data_len);
+        self.make_room(total, group.batches.len())?;
+        let now = self.shared.clock.now();
+        let Some(active) = &mut self.active else {
+            return Err(WriteError::Full); // make_room left one
+        };
+        let header = EntryHeader {
+            salt: active.file.salt,
+            file: active.file.number,
+            position: active.position,
+            sequence: self.next_sequence,
+            synced_through: self.next_sequence - 1,
+            timestamp: now.0,
+            sections: group.sections.len() as u32,
+            data_len,
+        };
+        let fronts = &mut self.fronts;
+        let sections = order
+            .iter()
+            .map(|at| describe(group, &group.sections[*at], fronts));
+        entry::encode(&header, sections, &mut self.scratch);
+        let padding = [0; entry::ALIGNMENT as usize];
+        let used = self.scratch.len() as u64 + data_len;
+        let mut parts = Vec::with_capacity(group.batches.len() + 2);
+        parts.push(IoSlice::new(&self.scratch));
+        for at in &order {
+            if let QueuedContent::Batches { from, to, .. } = group.sections[*at].content {
+                parts.extend(
+                    group.batches[from..to]
+                        .iter()
+                        .map(|batch| IoSlice::new(&batch.bytes)),
+                );
+            }
+        }
+        parts.push(IoSlice::new(&padding[..(total - used) as usize]));
+        let path = &active.file.path;
+        write_all(&*active.file.file, &mut parts, active.position)
+            .map_err(|e| failed("writing", path, e))?;
+        // A sync that fails for lack of space is as final as any other: nothing is known about the file after it.
+        active
+            .file
+            .file
+            .sync_data()
+            .map_err(|e| WriteError::Final(StorageError::io("syncing", path)(e)))?;
+        let data = active.position + self.scratch.len() as u64;
+        active.position += total;
+        self.next_sequence += 1;
+        Ok(data)
+    }
+
+    /// Sees to it that there is an unsealed file with space for an entry of `total` bytes.
+    fn make_room(&mut self, total: u64, batches: usize) -> Result<(), WriteError> {
+        let options = &self.shared.options;
+        let full = self.active.as_ref().is_some_and(|active| {
+            active.position > FILE_HEADER_SIZE
+                && (active.position + total > options.wal_file_bytes
+                    || active.runs + batches > options.wal_file_runs)
+        });
+        let step = RESERVE_STEP.min(options.wal_file_bytes);
+        if full || self.active.is_none() {
+            let least = FILE_HEADER_SIZE + total;
+            let io = &*self.shared.io;
+            let create = |reserve| {
+                WalFile::create(
+                    io,
+                    &self.wal_dir,
+                    self.shared.store_id,
+                    self.next_file,
+                    self.shared.clock.now(),
+                    reserve,
+                )
+            };
+            let mut reserved = least.max(step);
+            let file = create(reserved)
+                .or_else(|e| {
+                    if e.kind() != io::ErrorKind::StorageFull || reserved == least {
+                        return Err(e);
+                    }
+                    reserved = least;
+                    create(reserved)
+                })
+                .map_err(|e| {
+                    failed(
+                        "creating",
+                        &crate::wal::file::wal_path(&self.wal_dir, self.next_file),
+                        e,
+                    )
+                })?;
+            self.seal();
+            self.next_file += 1;
+            self.active = Some(Active {
+                file: Arc::new(file),
+                position: FILE_HEADER_SIZE,
+                reserved,
+                runs: 0,
+                first_sequence: self.next_sequence,
+                touched: Vec::new(),
+            });
+        }
+        let Some(active) = &mut self.active else {
+            return Err(WriteError::Full);
+        };
+        let needed = active.position + total;
+        if needed > active.reserved {
+            let missing = needed - active.reserved;
+            let reserve =
+                |len| reserve_space(&*active.file.file, active.reserved, len).map(|()| len);
+            let got = reserve(missing.max(step))
+                .or_else(|e| {
+                    if e.kind() == io::ErrorKind::StorageFull {
+                        reserve(missing)
+                    } else {
+                        Err(e)
+                    }
+                })
+                .map_err(|e| failed("reserving space in", &active.file.path, e))?;
+            active.reserved += got;
+        }
+        Ok(())
+    }
+
+    /// Lets the file be; the next entry goes into another. The side-car is made elsewhere.
+    pub(crate) fn seal(&mut self) {
+        if let Some(active) = self.active.take() {
+            self.shared.sealed(Sealed {
+                file: active.file,
+                end: active.position,
+                first_sequence: active.first_sequence,
+                next_sequence: self.next_sequence,
+                touched: active.touched,
+            });
+        }
+    }
+
+    /// The group is durable: moves high watermarks, then resolves everybody's wait.
+    fn complete(&mut self, group: Group, data: u64) {
+        let sequence = self.next_sequence - 1;
+        let mut woken = Woken::default();
+        let mut position = data;
+        let mut deleted = Vec::new();
+        let mut uncached = (0, 0);
+        for at in order(&group) {
+            let section = &group.sections[at];
+            let Some(active) = &mut self.active else {
+                break;
+            };
+            let file = &active.file;
+            let first = match section.content {
+                QueuedContent::Batches {
+                    leader_epoch,
+                    from,
+                    to,
+                } => {
+                    let headers = group.batches[from..to].iter().map(|batch| {
+                        let at = position as u32;
+                        position += batch.bytes.len() as u64;
+                        (batch.header, at)
+                    });
+                    section
+                        .log
+                        .commit_batches(file, sequence, leader_epoch, headers, &mut woken)
+                }
+                QueuedContent::LogStart { to } => {
+                    section.log.commit_log_start(file, to, &mut woken)
+                }
+                QueuedContent::Delete => {
+                    deleted.push(section.log.id());
+                    let (first, bytes, batches) = section.log.commit_delete(file, &mut woken);
+                    uncached = (uncached.0 + bytes, uncached.1 + batches);
+                    first
+                }
+            };
+            active.runs += 1;
+            if first {
+                active.touched.push(Arc::clone(&section.log));
+            }
+        }
+        self.shared.forget(&deleted);
+        {
+            let mut queue = self.shared.sequencer.lock();
+            queue.release(group.bytes);
+            queue.cache.removed(uncached.0, uncached.1);
+        }
+        woken.wake();
+        group.commit.resolve(Ok(()));
+    }
+
+    /// The group could not be written: it and all behind it fail, and their partitions fall back.
+    fn fall_back(&mut self, group: Group, error: AppendError) {
+        let mut queue = self.shared.sequencer.lock();
+        let mut failed = queue.take_all();
+        failed.push_front(group);
+        for group in &failed {
+            queue.release(group.bytes);
+            for section in &group.sections {
+                let (bytes, batches) = section.log.fall_back();
+                queue.cache.removed(bytes, batches);
+            }
+        }
+        drop(queue);
+        for group in failed {
+            group.commit.resolve(Err(error.clone()));
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn position(&self) -> Option<u64> {
+        self.active.as_ref().map(|active| active.position)
+    }
+}
+
+fn failed(operation: &'static str, path: &std::path::Path, e: io::Error) -> WriteError {
+    match e.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => WriteError::Full,
+        _ => WriteError::Final(StorageError::io(operation, path)(e)),
+    }
+}
+
+/// The order in which sections go into the entry: a partition's lie side by side, as they came.
+fn order(group: &Group) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..group.sections.len()).collect();
+    order.sort_by_key(|at| group.sections[*at].log.id());
+    order
+}
+
+fn describe(group: &Group, section: &QueuedSection, fronts: &mut Vec<u8>) -> Section {
+    let content = match section.content {
+        QueuedContent::Batches {
+            leader_epoch,
+            from,
+            to,
+        } => {
+            let batches = &group.batches[from..to];
+            fronts.clear();
+            for batch in batches {
+                fronts.put(&batch.bytes[..BATCH_FRONT]);
+            }
+            Content::Batches {
+                leader_epoch,
+                batches: batches.len() as u32,
+                base: batches
+                    .first()
+                    .map_or(Offset::NONE, |batch| batch.header.base_offset),
+                next: batches
+                    .last()
+                    .map_or(Offset::NONE, |batch| batch.header.next_offset()),
+                len: batches.iter().map(|batch| batch.bytes.len() as u64).sum(),
+                fronts_crc: crc32c(fronts),
+            }
+        }
+        QueuedContent::LogStart { to } => Content::LogStart { to },
+        QueuedContent::Delete => Content::Delete,
+    };
+    Section {
+        partition: section.log.id(),
+        content,
+    }
+}
