@@ -16,6 +16,7 @@ mod options;
 mod partition;
 mod producers;
 mod recovery;
+pub mod segment;
 mod store;
 mod wal;
 mod watch;

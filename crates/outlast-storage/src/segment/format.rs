@@ -121,7 +121,8 @@ pub(super) fn decode_tail(bytes: &[u8]) -> Result<Tail, Unreadable> {
     let mut fields = Fields::new(bytes);
     take_preamble(&mut fields, TAIL_MAGIC)?;
     check_crc(bytes)?;
-    let (partitions, directory_position, directory_crc) = (fields.u32()?, fields.u64()?, fields.u32()?);
+    let (partitions, directory_position, directory_crc) =
+        (fields.u32()?, fields.u64()?, fields.u32()?);
     fields.u32()?;
     Ok(Tail {
         partitions,
@@ -169,7 +170,11 @@ pub(super) fn decode_directory(bytes: &[u8]) -> Result<Vec<SegmentPartition>, Un
 }
 
 pub(super) fn encode_index(index: &PartitionIndex) -> Vec<u8> {
-    let PartitionState { epochs, aborted, producers } = &index.state;
+    let PartitionState {
+        epochs,
+        aborted,
+        producers,
+    } = &index.state;
     let mut out = Vec::with_capacity(32 + index.chunks.len() * CHUNK_ENTRY + producers.len());
     out.put_u32(INDEX_MAGIC);
     out.put_count(index.chunks.len());
@@ -242,10 +247,19 @@ pub(super) fn decode_index(bytes: &[u8]) -> Result<PartitionIndex, Unreadable> {
         })
     };
     Ok(PartitionIndex {
-        chunks: chunks.chunks_exact(CHUNK_ENTRY).map(chunk).collect::<Result<_, Unreadable>>()?,
+        chunks: chunks
+            .chunks_exact(CHUNK_ENTRY)
+            .map(chunk)
+            .collect::<Result<_, Unreadable>>()?,
         state: PartitionState {
-            epochs: epochs.chunks_exact(EPOCH_ENTRY).map(epoch).collect::<Result<_, Unreadable>>()?,
-            aborted: aborted.chunks_exact(ABORTED_ENTRY).map(txn).collect::<Result<_, Unreadable>>()?,
+            epochs: epochs
+                .chunks_exact(EPOCH_ENTRY)
+                .map(epoch)
+                .collect::<Result<_, Unreadable>>()?,
+            aborted: aborted
+                .chunks_exact(ABORTED_ENTRY)
+                .map(txn)
+                .collect::<Result<_, Unreadable>>()?,
             producers: producers.to_vec(),
         },
     })

@@ -39,10 +39,15 @@ mod tests {
     #[test]
     fn small_partitions_share_and_large_ones_own() {
         let check = |moves: &[(i32, u64)], expect: &[&[i32]]| {
-            let id = |index: i32| PartitionId { index, ..PartitionId::default() };
+            let id = |index: i32| PartitionId {
+                index,
+                ..PartitionId::default()
+            };
             let planned = plan(moves.iter().map(|&(index, bytes)| (id(index), bytes)));
-            let indexes: Vec<Vec<i32>> =
-                planned.iter().map(|s| s.iter().map(|p| p.index).collect()).collect();
+            let indexes: Vec<Vec<i32>> = planned
+                .iter()
+                .map(|s| s.iter().map(|p| p.index).collect())
+                .collect();
             assert_eq!(indexes, expect, "{moves:?}");
         };
         const MIB: u64 = 1 << 20;

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use outlast_records::{
-    BatchHeader, Crc32c, LeaderEpoch, Offset, PartitionId, RecordSet, Timestamp, check_at, crc32c, stored_batches,
+    BatchHeader, Crc32c, LeaderEpoch, Offset, PartitionId, RecordSet, Timestamp, check_at, crc32c,
+    stored_batches,
 };
 
 use super::format::{self, BATCH_FRONT, Tail, Unreadable};
@@ -36,26 +37,37 @@ impl<S: ByteSource> SegmentReader<S> {
     /// Opens a segment by its tail and directory. `path` is what errors call it.
     pub fn open(source: S, path: &Path) -> Result<Self, StorageError> {
         let place = Place(path);
-        let len = source.len().map_err(StorageError::io("reading the length of", path))?;
+        let len = source
+            .len()
+            .map_err(StorageError::io("reading the length of", path))?;
         let tail_position = len
             .checked_sub(format::TAIL_SIZE as u64)
             .ok_or_else(|| place.damaged(0, "it is too short for a segment"))?;
         let read = |position, len: u64| {
-            let len = usize::try_from(len).map_err(|_| place.damaged(position, "it is too large for this machine"))?;
-            source.read(position, len).map_err(StorageError::io("reading", path))
+            let len = usize::try_from(len)
+                .map_err(|_| place.damaged(position, "it is too large for this machine"))?;
+            source
+                .read(position, len)
+                .map_err(StorageError::io("reading", path))
         };
         let bytes = read(tail_position, format::TAIL_SIZE as u64)?;
-        let tail = format::decode_tail(&bytes).map_err(|e| place.unreadable(e, "tail", tail_position))?;
+        let tail =
+            format::decode_tail(&bytes).map_err(|e| place.unreadable(e, "tail", tail_position))?;
         let directory_len = u64::from(tail.partitions) * format::DIRECTORY_ENTRY as u64;
-        if tail.total_len != len || tail.directory_position.checked_add(directory_len) != Some(tail_position) {
+        if tail.total_len != len
+            || tail.directory_position.checked_add(directory_len) != Some(tail_position)
+        {
             return Err(place.damaged(tail_position, "its length is not the one its tail says"));
         }
         let bytes = read(tail.directory_position, directory_len)?;
         if crc32c(&bytes) != tail.directory_crc {
-            return Err(place.damaged(tail.directory_position, "the checksum of the directory does not match"));
+            return Err(place.damaged(
+                tail.directory_position,
+                "the checksum of the directory does not match",
+            ));
         }
-        let directory =
-            format::decode_directory(&bytes).map_err(|e| place.unreadable(e, "directory", tail.directory_position))?;
+        let directory = format::decode_directory(&bytes)
+            .map_err(|e| place.unreadable(e, "directory", tail.directory_position))?;
         if let Some(what) = layout_fault(&directory, tail.directory_position) {
             return Err(place.damaged(tail.directory_position, what));
         }
@@ -74,9 +86,12 @@ impl<S: ByteSource> SegmentReader<S> {
     /// Reads and checks the header, which nothing else depends on.
     pub fn id(&self) -> Result<SegmentId, StorageError> {
         let bytes = self.read_range(0, format::HEADER_SIZE as u64)?;
-        let id = format::decode_header(&bytes).map_err(|e| self.place().unreadable(e, "header", 0))?;
+        let id =
+            format::decode_header(&bytes).map_err(|e| self.place().unreadable(e, "header", 0))?;
         if id.segment_id != self.tail.segment_id {
-            return Err(self.place().damaged(0, "its header belongs to another segment"));
+            return Err(self
+                .place()
+                .damaged(0, "its header belongs to another segment"));
         }
         Ok(id)
     }
@@ -87,7 +102,10 @@ impl<S: ByteSource> SegmentReader<S> {
     }
 
     pub fn partition(&self, id: PartitionId) -> Option<&SegmentPartition> {
-        let at = self.directory.binary_search_by_key(&id, |entry| entry.partition).ok()?;
+        let at = self
+            .directory
+            .binary_search_by_key(&id, |entry| entry.partition)
+            .ok()?;
         self.directory.get(at)
     }
 
@@ -96,9 +114,13 @@ impl<S: ByteSource> SegmentReader<S> {
         let position = entry.index_position;
         let bytes = self.read_range(position, u64::from(entry.index_len))?;
         if crc32c(&bytes) != entry.index_crc {
-            return Err(self.place().damaged(position, "the checksum of a partition's index does not match"));
+            return Err(self.place().damaged(
+                position,
+                "the checksum of a partition's index does not match",
+            ));
         }
-        let index = format::decode_index(&bytes).map_err(|e| self.place().unreadable(e, "index", position))?;
+        let index = format::decode_index(&bytes)
+            .map_err(|e| self.place().unreadable(e, "index", position))?;
         match index_fault(&index, entry) {
             Some(what) => Err(self.place().damaged(position, what)),
             None => Ok(index),
@@ -130,13 +152,23 @@ impl<S: ByteSource> SegmentReader<S> {
                 }
                 let enough = !taken.is_empty() && taken.len() + batch.len() > max_bytes;
                 if enough || header.next_offset() > limit {
-                    return Ok(SegmentRead { bytes: bytes.slice(taken), next_offset });
+                    if taken.is_empty() {
+                        // A gap before the batch is no reason to come back.
+                        next_offset = from.max(header.base_offset.min(limit));
+                    }
+                    return Ok(SegmentRead {
+                        bytes: bytes.slice(taken),
+                        next_offset,
+                    });
                 }
                 taken.end += batch.len();
                 next_offset = header.next_offset();
             }
             if !taken.is_empty() {
-                return Ok(SegmentRead { bytes: bytes.slice(taken), next_offset });
+                return Ok(SegmentRead {
+                    bytes: bytes.slice(taken),
+                    next_offset,
+                });
             }
             // Everything in the run lies before `from`: the rest of it was compacted away.
             at = run.end;
@@ -144,7 +176,11 @@ impl<S: ByteSource> SegmentReader<S> {
         let past_the_end = at >= index.chunks.len();
         Ok(SegmentRead {
             bytes: Bytes::new(),
-            next_offset: if past_the_end { from.max(entry.next.min(limit)) } else { from.max(limit) },
+            next_offset: if past_the_end {
+                from.max(entry.next.min(limit))
+            } else {
+                from.max(limit)
+            },
         })
     }
 
@@ -171,7 +207,9 @@ impl<S: ByteSource> SegmentReader<S> {
                 if header.max_timestamp < timestamp || header.next_offset() <= from {
                     continue;
                 }
-                if let Some((offset, found)) = first_at_or_after(&header, &batch, from, timestamp, max_decompressed) {
+                if let Some((offset, found)) =
+                    first_at_or_after(&header, &batch, from, timestamp, max_decompressed)
+                {
                     return Ok(Some((offset, found, header.leader_epoch)));
                 }
             }
@@ -209,18 +247,28 @@ impl<S: ByteSource> SegmentReader<S> {
         let bytes = self.read_range(entry.data_position + start, end - start)?;
         for at in run {
             let chunk = &index.chunks[at];
-            let range = (chunk.position - start) as usize..(chunk_end(entry, &index.chunks, at) - start) as usize;
-            let next_base = index.chunks.get(at + 1).map_or(entry.next, |next| next.base);
+            let range = (chunk.position - start) as usize
+                ..(chunk_end(entry, &index.chunks, at) - start) as usize;
+            let next_base = index
+                .chunks
+                .get(at + 1)
+                .map_or(entry.next, |next| next.base);
             check_chunk(&bytes[range], chunk, next_base).map_err(|(position, what)| {
-                self.place().damaged(entry.data_position + chunk.position + position as u64, what)
+                self.place()
+                    .damaged(entry.data_position + chunk.position + position as u64, what)
             })?;
         }
         Ok(bytes)
     }
 
     pub(super) fn read_range(&self, position: u64, len: u64) -> Result<Bytes, StorageError> {
-        let fits = usize::try_from(len).map_err(|_| self.place().damaged(position, "it is too large for this machine"))?;
-        self.source.read(position, fits).map_err(StorageError::io("reading", &self.path))
+        let fits = usize::try_from(len).map_err(|_| {
+            self.place()
+                .damaged(position, "it is too large for this machine")
+        })?;
+        self.source
+            .read(position, fits)
+            .map_err(StorageError::io("reading", &self.path))
     }
 
     fn place(&self) -> Place<'_> {
@@ -230,12 +278,16 @@ impl<S: ByteSource> SegmentReader<S> {
 
 /// The chunk that holds `offset`, or the next one after it.
 fn chunk_of(chunks: &[Chunk], offset: Offset) -> usize {
-    chunks.partition_point(|chunk| chunk.base <= offset).saturating_sub(1)
+    chunks
+        .partition_point(|chunk| chunk.base <= offset)
+        .saturating_sub(1)
 }
 
 /// Where chunk `at` ends, from the start of the partition's data.
 pub(super) fn chunk_end(entry: &SegmentPartition, chunks: &[Chunk], at: usize) -> u64 {
-    chunks.get(at + 1).map_or(entry.data_len, |next| next.position)
+    chunks
+        .get(at + 1)
+        .map_or(entry.data_len, |next| next.position)
 }
 
 /// Checks the batches of one chunk; the error is where in it, and what.
@@ -247,7 +299,10 @@ fn check_chunk(bytes: &[u8], chunk: &Chunk, next_base: Offset) -> Result<(), (us
     while position < bytes.len() {
         let header = check_at(&bytes[position..]).map_err(|e| (position, e.to_string()))?;
         if header.base_offset < next || header.next_offset() > next_base {
-            return Err((position, format!("offset {} is not where it belongs", header.base_offset)));
+            return Err((
+                position,
+                format!("offset {} is not where it belongs", header.base_offset),
+            ));
         }
         fronts.update(&bytes[position..position + BATCH_FRONT]);
         position += header.size();
@@ -255,7 +310,10 @@ fn check_chunk(bytes: &[u8], chunk: &Chunk, next_base: Offset) -> Result<(), (us
         batches += 1;
     }
     if batches != chunk.batches || fronts.finish() != chunk.fronts_crc {
-        return Err((0, "the checksum of a chunk's batch headers does not match".to_owned()));
+        return Err((
+            0,
+            "the checksum of a chunk's batch headers does not match".to_owned(),
+        ));
     }
     Ok(())
 }
@@ -290,14 +348,14 @@ fn layout_fault(directory: &[SegmentPartition], directory_position: u64) -> Opti
         if entry.data_position != data_end || entry.start > entry.next {
             return Some("the directory contradicts itself");
         }
-        data_end = data_end.checked_add(entry.data_len).unwrap_or(u64::MAX);
+        data_end = data_end.saturating_add(entry.data_len);
     }
     let mut index_end = data_end;
     for entry in directory {
         if entry.index_position != index_end {
             return Some("the directory contradicts itself");
         }
-        index_end = index_end.checked_add(u64::from(entry.index_len)).unwrap_or(u64::MAX);
+        index_end = index_end.saturating_add(u64::from(entry.index_len));
     }
     if index_end != directory_position {
         return Some("there are bytes that the directory does not know");
@@ -315,7 +373,9 @@ fn index_fault(index: &PartitionIndex, entry: &SegmentPartition) -> Option<&'sta
         Some(first) => first.position == 0 && first.base >= entry.start,
         None => entry.data_len == 0,
     };
-    let ends = chunks.last().is_none_or(|last| last.position < entry.data_len && last.base < entry.next);
+    let ends = chunks
+        .last()
+        .is_none_or(|last| last.position < entry.data_len && last.base < entry.next);
     (!in_order || !starts || !ends).then_some("a partition's index contradicts the directory")
 }
 
@@ -345,7 +405,10 @@ impl Place<'_> {
                 structure: STRUCTURE,
                 cipher,
             },
-            Unreadable::Damaged(what) => self.damaged(position, format!("the segment's {part} can't be read: {what}")),
+            Unreadable::Damaged(what) => self.damaged(
+                position,
+                format!("the segment's {part} can't be read: {what}"),
+            ),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Checks a whole segment: every byte and everything that one part says of another. Goes on after damage, so that
 //! one report tells all of it.
 
-use outlast_records::{Timestamp, stored_batches};
+use outlast_records::{Offset, PartitionId, Timestamp, stored_batches};
 
 use super::reader::SegmentReader;
 use super::source::ByteSource;
@@ -12,10 +12,10 @@ impl<S: ByteSource> SegmentReader<S> {
     /// Every damage in the segment, in the order of the file. Errors are failures to read at all.
     pub fn verify(&self) -> Result<Vec<Damage>, StorageError> {
         let mut found = Vec::new();
-        self.keep_damage(self.id().map(drop), None, &mut found)?;
+        keep_damage(self.id().map(drop), None, &mut found)?;
         for entry in &self.directory {
-            let index = self.index(entry);
-            if let Some(index) = self.keep_damage(index, Some(entry), &mut found)? {
+            let of = Some((entry.partition, entry.start, entry.next));
+            if let Some(index) = keep_damage(self.index(entry), of, &mut found)? {
                 self.verify_data(entry, &index, &mut found)?;
             }
         }
@@ -28,51 +28,69 @@ impl<S: ByteSource> SegmentReader<S> {
         index: &PartitionIndex,
         found: &mut Vec<Damage>,
     ) -> Result<(), StorageError> {
+        let contradicts = |position, what| StorageError::Damaged {
+            path: self.path().to_owned(),
+            position,
+            what: format!("its max timestamp is not the one {what} says"),
+        };
         let mut newest = Timestamp::NONE;
         for (at, chunk) in index.chunks.iter().enumerate() {
             newest = newest.max(chunk.max_timestamp);
-            let bytes = self.read_chunks(entry, index, at..at + 1);
-            let Some(bytes) = self.keep_damage(bytes, Some(entry), found)? else {
-                continue;
-            };
-            let in_batches = stored_batches(bytes)
-                .flatten()
-                .map(|(header, _)| header.max_timestamp)
-                .max();
-            if in_batches.unwrap_or(Timestamp::NONE).max(Timestamp::NONE) != chunk.max_timestamp {
-                found.push(self.damage(entry, entry.data_position + chunk.position, "the index has another max timestamp"));
-            }
+            let next = index
+                .chunks
+                .get(at + 1)
+                .map_or(entry.next, |next| next.base);
+            let checked = self
+                .read_chunks(entry, index, at..at + 1)
+                .and_then(|bytes| {
+                    let timestamps = stored_batches(bytes)
+                        .flatten()
+                        .map(|(header, _)| header.max_timestamp);
+                    match timestamps.fold(Timestamp::NONE, Timestamp::max) == chunk.max_timestamp {
+                        true => Ok(()),
+                        false => Err(contradicts(
+                            entry.data_position + chunk.position,
+                            "the index",
+                        )),
+                    }
+                });
+            keep_damage(checked, Some((entry.partition, chunk.base, next)), found)?;
         }
-        if newest != entry.max_timestamp {
-            found.push(self.damage(entry, entry.index_position, "the directory has another max timestamp"));
-        }
+        let checked = match newest == entry.max_timestamp {
+            true => Ok(()),
+            false => Err(contradicts(entry.data_position, "the directory")),
+        };
+        keep_damage(
+            checked,
+            Some((entry.partition, entry.start, entry.next)),
+            found,
+        )?;
         Ok(())
     }
+}
 
-    /// Sorts what went wrong into damage, which is reported, and failures, which end the check.
-    fn keep_damage<T>(
-        &self,
-        result: Result<T, StorageError>,
-        entry: Option<&SegmentPartition>,
-        found: &mut Vec<Damage>,
-    ) -> Result<Option<T>, StorageError> {
-        match result {
-            Ok(value) => Ok(Some(value)),
-            Err(StorageError::Damaged { path, position, what }) => {
-                let partition = entry.map(|entry| entry.partition);
-                found.push(Damage { path, position, what, partition });
-                Ok(None)
-            }
-            Err(other) => Err(other),
-        }
-    }
-
-    fn damage(&self, entry: &SegmentPartition, position: u64, what: &str) -> Damage {
-        Damage {
-            path: self.path().to_owned(),
+/// Sorts what went wrong into damage, which is noted with whom it concerns, and failures, which end the check.
+fn keep_damage<T>(
+    result: Result<T, StorageError>,
+    of: Option<(PartitionId, Offset, Offset)>,
+    found: &mut Vec<Damage>,
+) -> Result<Option<T>, StorageError> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(StorageError::Damaged {
+            path,
             position,
-            what: what.to_owned(),
-            partition: Some(entry.partition),
+            what,
+        }) => {
+            found.push(Damage {
+                path,
+                position,
+                what,
+                partition: of.map(|(partition, _, _)| partition),
+                offsets: of.map(|(_, from, to)| (from, to)),
+            });
+            Ok(None)
         }
+        Err(other) => Err(other),
     }
 }

@@ -3,7 +3,9 @@
 
 use std::io::{self, Write};
 
-use outlast_records::{BatchError, BatchHeader, Crc32c, Offset, PartitionId, Timestamp, check_at, crc32c};
+use outlast_records::{
+    BatchError, BatchHeader, Crc32c, Offset, PartitionId, Timestamp, check_at, crc32c,
+};
 use thiserror::Error;
 
 use super::format::{self, BATCH_FRONT, Tail};
@@ -16,7 +18,10 @@ pub enum SegmentWriteError {
     Io(#[from] io::Error),
     /// What was read from the log to be moved is not what was written there.
     #[error("a batch of {partition} that is to be moved into a segment is damaged: {source}")]
-    Batch { partition: PartitionId, source: BatchError },
+    Batch {
+        partition: PartitionId,
+        source: BatchError,
+    },
     #[error("batches of {partition} are out of order: {found} where {least} or later must follow")]
     Order {
         partition: PartitionId,
@@ -53,8 +58,16 @@ impl<W: Write> SegmentWriter<W> {
     }
 
     /// Begins the next partition, whose history before `start` lies elsewhere or is gone.
-    pub fn partition(&mut self, partition: PartitionId, start: Offset) -> Result<PartitionWriter<'_, W>, SegmentWriteError> {
-        if self.directory.last().is_some_and(|last| last.partition >= partition) {
+    pub fn partition(
+        &mut self,
+        partition: PartitionId,
+        start: Offset,
+    ) -> Result<PartitionWriter<'_, W>, SegmentWriteError> {
+        if self
+            .directory
+            .last()
+            .is_some_and(|last| last.partition >= partition)
+        {
             return Err(SegmentWriteError::PartitionOrder(partition));
         }
         Ok(PartitionWriter {
@@ -162,7 +175,10 @@ impl<W: Write> PartitionWriter<'_, W> {
     }
 
     fn end_chunk(&mut self) {
-        if let Some(OpenChunk { mut entry, fronts, .. }) = self.chunk.take() {
+        if let Some(OpenChunk {
+            mut entry, fronts, ..
+        }) = self.chunk.take()
+        {
             entry.fronts_crc = fronts.finish();
             self.chunks.push(entry);
         }
@@ -170,7 +186,11 @@ impl<W: Write> PartitionWriter<'_, W> {
 
     /// Ends the partition. `next` is where its history goes on: not before the last batch's end, and after it when
     /// what followed was compacted away.
-    pub fn finish(mut self, next: Offset, state: PartitionState) -> Result<SegmentPartition, SegmentWriteError> {
+    pub fn finish(
+        mut self,
+        next: Offset,
+        state: PartitionState,
+    ) -> Result<SegmentPartition, SegmentWriteError> {
         if next < self.next {
             return Err(SegmentWriteError::Order {
                 partition: self.partition,
@@ -191,7 +211,8 @@ impl<W: Write> PartitionWriter<'_, W> {
             data_position: self.data_position,
             data_len: self.segment.position - self.data_position,
             index_position: 0, // known when the segment is finished
-            index_len: u32::try_from(index.len()).map_err(|_| SegmentWriteError::IndexTooLarge(self.partition))?,
+            index_len: u32::try_from(index.len())
+                .map_err(|_| SegmentWriteError::IndexTooLarge(self.partition))?,
             index_crc: crc32c(&index),
         };
         self.segment.indexes.push(index);
