@@ -74,7 +74,7 @@ impl Default for Limits {
             max_requests_in_flight: 128,
             max_unsent_bytes: 1024 * 1024,
             max_connections: 10_000,
-            max_connections_per_ip: usize::MAX,
+            max_connections_per_ip: i32::MAX as usize,
             max_idle: Duration::from_secs(600),
             frame_deadline: Duration::from_secs(30),
             write_stall: Duration::from_secs(60),

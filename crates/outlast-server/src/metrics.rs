@@ -56,7 +56,7 @@ pub(crate) enum CloseReason {
 
 impl ServerMetrics {
     pub(crate) fn register(&self, registry: &mut Registry) {
-        let registry = registry.sub_registry_with_prefix("server");
+        let registry = registry.sub_registry_with_prefix("outlast_server");
         registry.register(
             "open_connections",
             "Kafka connections that are open now",

@@ -118,7 +118,7 @@ impl BoundServer {
     /// Starts to serve; returns at once.
     pub fn start(self, broker: Arc<Broker>, store: Store) -> Server {
         let metrics = ServerMetrics::default();
-        let mut registry = Registry::with_prefix("outlast");
+        let mut registry = Registry::default();
         metrics.register(&mut registry);
         broker.register(&mut registry);
         store.metrics().register(&mut registry);

@@ -15,10 +15,9 @@ use crate::serve::ServeArgs;
     long_about = "Outlast is a message queue in one program. It speaks Kafka's wire protocol, so every Kafka client can use it, \
                   and it acknowledges a message only when the disk has it.",
     after_help = "Examples:\n  \
-                  outlast serve                                 start a broker on localhost:9092, data in ./outlast-data\n  \
-                  outlast serve --data /var/lib/outlast         the same with another data directory\n  \
-                  outlast config reference                      every setting with its default, bounds and meaning\n  \
-                  outlast completions bash > /etc/bash_completion.d/outlast",
+                  outlast serve                       start a broker on localhost:9092, data in ./outlast-data\n  \
+                  outlast serve --data /srv/outlast   the same with another data directory\n  \
+                  outlast config reference            every setting with its default, bounds and meaning",
     arg_required_else_help = true,
     subcommand_required = true
 )]
@@ -30,6 +29,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Start the broker
+    #[command(after_help = SERVE_EXAMPLES)]
     Serve(Box<ServeArgs>),
     #[command(flatten)]
     Client(ClientCommand),
@@ -41,3 +41,13 @@ pub enum Command {
         shell: Shell,
     },
 }
+
+const SERVE_EXAMPLES: &str = "Examples:
+  outlast serve
+      a broker on localhost:9092, health and metrics on localhost:9644, data in ./outlast-data
+  outlast serve --listen 0.0.0.0:9092 --advertise kafka.example.com:9092 --data /srv/outlast
+      reachable from other machines, under a name that they know
+  outlast serve --num-partitions 4 --log-retention-ms 3d
+      topics that are created automatically get four partitions and keep three days
+  OUTLAST_DATA=/srv/outlast outlast serve --config /etc/outlast.toml
+      flags win over environment variables, and those over the file";

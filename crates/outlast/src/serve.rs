@@ -1,10 +1,8 @@
-//! `outlast serve`: starts the broker.
+//! `outlast serve`: opens the data directory, starts the broker and its listeners, and stops them in order.
 
-use clap::Args;
+mod args;
+mod report;
+mod run;
 
-#[derive(Debug, Args)]
-pub struct ServeArgs {}
-
-pub fn run(_args: ServeArgs) -> anyhow::Result<()> {
-    Ok(())
-}
+pub use args::ServeArgs;
+pub use run::run;
