@@ -15,7 +15,8 @@
 //! }
 //! ```
 //!
-//! An `Option` without `null(…)` may be null wherever the field exists, and its default is null.
+//! An `Option` without `null(…)` may be null wherever the field exists, and null is its default. One with `null(…)`
+//! should have a default that every version can carry.
 
 use std::ops::RangeInclusive;
 
@@ -47,10 +48,11 @@ pub trait Message: Wire + Clone + std::fmt::Debug + PartialEq {
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError> {
         if !Self::VERSIONS.contains(&version) {
             let message = Self::NAME;
-            return Err(EncodeError::UnsupportedVersion { message, version });
+            writer.fail(EncodeError::UnsupportedVersion { message, version });
+        } else {
+            writer.begin(version, version >= Self::FLEXIBLE_FROM);
+            self.write(writer);
         }
-        writer.begin(version, version >= Self::FLEXIBLE_FROM);
-        self.write(writer);
         writer.error().cloned().map_or(Ok(()), Err)
     }
 

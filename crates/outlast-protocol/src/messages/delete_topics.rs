@@ -26,7 +26,7 @@ message! {
     }
 
     struct DeletableTopicResult {
-        name: Option<Str> [1.., null(6..)],
+        name: Option<Str> [1.., null(6..)] = Some(Str::default()),
         topic_id: Uuid [6.., ignorable],
         error_code: i16,
         error_message: Option<Str> [5.., ignorable],

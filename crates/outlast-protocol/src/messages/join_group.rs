@@ -30,7 +30,7 @@ message! {
         error_code: i16,
         generation_id: i32 = -1,
         protocol_type: Option<Str> [7.., ignorable],
-        protocol_name: Option<Str> [0.., null(7..)],
+        protocol_name: Option<Str> [0.., null(7..)] = Some(Str::default()),
         leader: Str,
         skip_assignment: bool [9..],
         member_id: Str,

@@ -7,7 +7,7 @@ use crate::{Str, schema::message};
 message! {
     versions 0..=13, flexible 9..;
     struct MetadataRequest {
-        topics: Option<Vec<MetadataRequestTopic>> [0.., null(1..)],
+        topics: Option<Vec<MetadataRequestTopic>> [0.., null(1..)] = Some(Vec::new()),
         allow_auto_topic_creation: bool [4..] = true,
         include_cluster_authorized_operations: bool [8..=10],
         include_topic_authorized_operations: bool [8..],
@@ -15,7 +15,7 @@ message! {
 
     struct MetadataRequestTopic {
         topic_id: Uuid [10.., ignorable],
-        name: Option<Str> [0.., null(10..)],
+        name: Option<Str> [0.., null(10..)] = Some(Str::default()),
     }
 }
 
@@ -40,7 +40,7 @@ message! {
 
     struct MetadataResponseTopic {
         error_code: i16,
-        name: Option<Str> [0.., null(12..)],
+        name: Option<Str> [0.., null(12..)] = Some(Str::default()),
         topic_id: Uuid [10.., ignorable],
         is_internal: bool [1.., ignorable],
         partitions: Vec<MetadataResponsePartition>,

@@ -8,7 +8,7 @@ message! {
     versions 1..=10, flexible 6..;
     struct OffsetFetchRequest {
         group_id: Str [1..=7],
-        topics: Option<Vec<OffsetFetchRequestTopic>> [1..=7, null(2..=7)],
+        topics: Option<Vec<OffsetFetchRequestTopic>> [1..=7, null(2..=7)] = Some(Vec::new()),
         groups: Vec<OffsetFetchRequestGroup> [8..],
         require_stable: bool [7..],
     }

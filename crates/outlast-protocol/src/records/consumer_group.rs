@@ -140,7 +140,8 @@ message! {
         topic_id: Uuid,
         partitions: Vec<i32>,
     } tagged {
-        0 => assignment_epochs: Option<Vec<i32>>,
+        // Absent means empty; null is written.
+        0 => assignment_epochs: Option<Vec<i32>> = Some(Vec::new()),
     }
 }
 

@@ -16,7 +16,8 @@ message! {
         metadata_hash: i64,
     } tagged {
         0 => validated_topology_epoch: i32 = -1,
-        1 => last_assignment_configs: Option<Vec<LastAssignmentConfig>>,
+        // Absent means empty; null is written.
+        1 => last_assignment_configs: Option<Vec<LastAssignmentConfig>> = Some(Vec::new()),
     }
 
     struct LastAssignmentConfig {
@@ -123,7 +124,8 @@ message! {
         subtopology_id: Str,
         partitions: Vec<i32>,
     } tagged {
-        0 => assignment_epochs: Option<Vec<i32>>,
+        // Absent means empty; null is written.
+        0 => assignment_epochs: Option<Vec<i32>> = Some(Vec::new()),
     }
 }
 
