@@ -32,6 +32,10 @@ impl GroupConfig {
         i64::from(self.offsets_retention_minutes) * 60_000
     }
 
+    pub(crate) fn expiry_interval(&self) -> Duration {
+        Duration::from_millis(self.offsets_retention_check_interval_ms)
+    }
+
     pub(super) fn initial_rebalance_delay(&self) -> Duration {
         Duration::from_millis(u64::from(self.group_initial_rebalance_delay_ms))
     }

@@ -21,6 +21,10 @@ use super::{
     TimerEvent, TimerKey, detached,
 };
 
+/// The least time to wait for somebody to join when nobody has. A rebalance timeout of nothing must
+/// not make a timer that never rests.
+const NOBODY_JOINED_WAIT: Duration = Duration::from_secs(1);
+
 /// One command's turn at one group.
 pub(super) struct Turn<'a> {
     pub config: &'a GroupConfig,
@@ -83,7 +87,8 @@ impl Turn<'_> {
         if !self.group.elect_joined_leader() && self.group.member_count() > 0 {
             // Only static members are left and none of them is here. Wait on: either one joins, or
             // their sessions end and the group becomes empty.
-            self.start_join_timer();
+            let after = millis(self.group.rebalance_timeout_ms()).max(NOBODY_JOINED_WAIT);
+            self.fx.start(self.join_key(), after, TimerEvent::JoinDue);
             return;
         }
         self.group.begin_generation(self.now);

@@ -1,0 +1,43 @@
+//! Group records as record batches, ready for the log.
+
+use outlast_protocol::EncodeError;
+use outlast_records::{BatchBuilder, BatchError, CheckedBatch, Compression, NewRecord, Timestamp};
+use thiserror::Error;
+
+use crate::group::GroupRecord;
+
+/// A batch is closed when it has reached this size, so that a reader needs little memory at a time.
+const BATCH_BYTES: usize = 256 * 1024;
+
+#[derive(Debug, Error)]
+pub(super) enum BatchesError {
+    #[error(transparent)]
+    Record(#[from] EncodeError),
+    #[error(transparent)]
+    Batch(#[from] BatchError),
+}
+
+pub(super) fn batches(
+    records: impl IntoIterator<Item = GroupRecord>,
+    now: Timestamp,
+) -> Result<Vec<CheckedBatch>, BatchesError> {
+    let mut batches = Vec::new();
+    let mut builder = BatchBuilder::new(Compression::None);
+    for record in records {
+        let (key, value) = record.encode()?;
+        builder.append(NewRecord {
+            timestamp: now,
+            key: Some(&key),
+            value: value.as_deref(),
+            headers: &[],
+        });
+        if builder.uncompressed_size() >= BATCH_BYTES {
+            let full = std::mem::replace(&mut builder, BatchBuilder::new(Compression::None));
+            batches.push(full.build()?);
+        }
+    }
+    if !builder.is_empty() {
+        batches.push(builder.build()?);
+    }
+    Ok(batches)
+}

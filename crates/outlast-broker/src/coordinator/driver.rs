@@ -1,0 +1,146 @@
+//! The task of a shard: waits for its appends, fires its timers, reads its log again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use outlast_storage::AppendError;
+use tokio::time::{Instant, sleep_until};
+use tracing::{error, warn};
+
+use super::shard::{InFlight, Shard, State};
+
+const READ_AGAIN_AFTER: Duration = Duration::from_secs(5);
+
+/// What there is to sleep for.
+enum Next {
+    Timers(Instant),
+    Load(Instant),
+    /// Nothing may be in flight while the log is read.
+    Settle,
+    Stop,
+}
+
+impl Shard {
+    /// Ends when the shard is closed.
+    pub async fn drive(self: Arc<Shard>) {
+        let mut waiting: Option<InFlight> = None;
+        let mut load_at = None;
+        loop {
+            let next = self.next(&mut waiting, load_at);
+            let (until, load) = match next {
+                Next::Timers(at) => (Some(at), false),
+                Next::Load(at) => (Some(at), true),
+                Next::Settle => (None, false),
+                Next::Stop => return,
+            };
+            tokio::select! {
+                biased;
+                result = settled(&mut waiting) => {
+                    if let Some(append) = waiting.take() {
+                        self.settle(append, result).await;
+                    }
+                }
+                () = self.wake.notified() => {}
+                () = sleep_or_wait(until) => {
+                    if load {
+                        let loaded = Arc::clone(&self).load_elsewhere().await;
+                        load_at = (!loaded).then(|| Instant::now() + READ_AGAIN_AFTER);
+                    } else {
+                        self.fire_timers();
+                    }
+                }
+            }
+        }
+    }
+
+    fn next(&self, waiting: &mut Option<InFlight>, load_at: Option<Instant>) -> Next {
+        let mut inner = self.inner.lock();
+        if waiting.is_none() {
+            *waiting = inner.in_flight.pop_front();
+        }
+        match &inner.state {
+            State::Closed => Next::Stop,
+            State::Stale if waiting.is_some() => Next::Settle,
+            State::Stale => Next::Load(load_at.unwrap_or_else(Instant::now)),
+            State::Ready(_) => {
+                let timer = inner.timers.next_deadline();
+                Next::Timers(timer.map_or(inner.expire_at, |at| at.min(inner.expire_at)))
+            }
+        }
+    }
+
+    async fn load_elsewhere(self: Arc<Shard>) -> bool {
+        let shard = self;
+        tokio::task::spawn_blocking(move || shard.load())
+            .await
+            .unwrap_or_else(|error| {
+                error!(%error, "reading a group log did not come to an end");
+                false
+            })
+    }
+
+    async fn settle(&self, append: InFlight, result: Result<(), AppendError>) {
+        match result {
+            Ok(()) => {
+                self.progress.send_modify(|progress| progress.durable = append.number);
+                // What was written shortly before a failure may tell of what was lost. Nothing may
+                // be cut off because of it.
+                let start = append.log_start.filter(|_| self.is_current(append.number));
+                if let Some(start) = start
+                    && let Err(error) = self.store.advance_log_start(self.id, start).await
+                {
+                    warn!(shard = self.id.index, %error, "the group log stays long for now");
+                }
+            }
+            Err(AppendError::Full) => {
+                let mut inner = self.inner.lock();
+                if matches!(inner.state, State::Ready(_)) {
+                    warn!(shard = self.id.index, "the disk is full: group changes were lost");
+                    self.lose_state(&mut inner, State::Stale);
+                }
+            }
+            Err(error @ (AppendError::Failed(_) | AppendError::ShutDown)) => {
+                warn!(shard = self.id.index, %error, "the groups are closed");
+                self.close();
+            }
+        }
+    }
+
+    fn is_current(&self, append: u64) -> bool {
+        let inner = self.inner.lock();
+        matches!(inner.state, State::Ready(_)) && append > inner.incarnation_began_at
+    }
+
+    fn fire_timers(&self) {
+        let mut inner = self.inner.lock();
+        let now = Instant::now();
+        while let Some((key, event)) = inner.timers.pop_due(now) {
+            let fired = self.run_locked(&mut inner, |groups, now, fx| {
+                groups.timer_fired(&key, event, now, fx);
+            });
+            if fired.is_err() {
+                return;
+            }
+        }
+        if inner.expire_at <= now {
+            inner.expire_at = now + self.config.expiry_interval();
+            // After an error the shard loads again, and what has expired is found at the next turn.
+            let _ = self.run_locked(&mut inner, |groups, now, fx| groups.expire(now, fx));
+        }
+    }
+}
+
+/// Never resolves when there is nothing to wait for.
+async fn settled(waiting: &mut Option<InFlight>) -> Result<(), AppendError> {
+    match waiting {
+        Some(append) => (&mut append.durable).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn sleep_or_wait(until: Option<Instant>) {
+    match until {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,35 @@
+//! Which shard a group belongs to: Kafka's rule, so that a group keeps its partition of
+//! `__consumer_offsets` when it moves between Kafka and Outlast.
+
+/// Java's `String.hashCode` without its sign, modulo the number of partitions.
+pub(super) fn shard_of(group_id: &str, partitions: usize) -> usize {
+    let hash = group_id
+        .encode_utf16()
+        .fold(0i32, |hash, unit| {
+            hash.wrapping_mul(31).wrapping_add(i32::from(unit))
+        });
+    // Kafka takes 0 for the one number whose absolute value doesn't fit.
+    let positive = hash.checked_abs().unwrap_or(0);
+    positive as usize % partitions.max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Computed with jshell: Math.abs("…".hashCode()) % 50
+    #[test]
+    fn groups_get_the_partitions_that_kafka_gives_them() {
+        for (group, partition) in [
+            ("", 0),
+            ("a", 47),
+            ("my-group", 12),
+            ("console-consumer-1", 24),
+            ("größe-日本-🦀", 26),
+            // Its hash is the most negative int.
+            ("polygenelubricants", 0),
+        ] {
+            assert_eq!(shard_of(group, 50), partition, "{group}");
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Makes a shard's state out of its log.
+
+use outlast_records::{BatchError, Offset, Timestamp, records, stored_batches};
+use outlast_storage::{PartitionLog, ReadError};
+use thiserror::Error;
+
+use crate::group::{GroupRecord, Groups, RecordError};
+
+/// How much is read at once.
+const READ_BYTES: usize = 1024 * 1024;
+/// What compressed records may grow to. Outlast writes none; a log from elsewhere may hold some.
+const MAX_DECOMPRESSED_BYTES: usize = 256 * 1024 * 1024;
+
+#[derive(Debug, Error)]
+pub enum LoadError {
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error("the batch at offset {at} can't be read: {source}")]
+    Batch { at: Offset, source: BatchError },
+    #[error("the record at offset {at} can't be read: {source}")]
+    Record { at: Offset, source: RecordError },
+    #[error("the log ends at offset {end}, but nothing is there from {at} on")]
+    Hole { at: Offset, end: Offset },
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Loaded {
+    /// Where the next record goes.
+    pub end: Offset,
+    pub bytes: usize,
+}
+
+/// Replays the durable part of the log into `groups`. May block on the disk.
+pub(super) fn replay(
+    log: &PartitionLog,
+    groups: &mut Groups,
+    now: Timestamp,
+) -> Result<Loaded, LoadError> {
+    let end = log.high_watermark();
+    let start = log.start_offset();
+    let mut at = start;
+    let mut bytes = 0;
+    while at < end {
+        let fetched = log.read(at, end, READ_BYTES)?;
+        if fetched.next_offset <= at {
+            return Err(LoadError::Hole { at, end });
+        }
+        for chunk in fetched.batches {
+            for batch in stored_batches(chunk) {
+                let (header, batch) = batch.map_err(|source| LoadError::Batch { at, source })?;
+                bytes += batch.len();
+                // Markers of transactions; there are none whose offsets could be pending.
+                if header.attributes.is_control() {
+                    continue;
+                }
+                let failed = |source| LoadError::Batch {
+                    at: header.base_offset,
+                    source,
+                };
+                for record in records(&batch, MAX_DECOMPRESSED_BYTES).map_err(failed)? {
+                    let record = record.map_err(failed)?;
+                    if record.offset < start {
+                        continue;
+                    }
+                    let decoded = GroupRecord::decode(record.key, record.value);
+                    let decoded = decoded.map_err(|source| LoadError::Record {
+                        at: record.offset,
+                        source,
+                    })?;
+                    groups.replay(decoded, now);
+                }
+            }
+        }
+        at = fetched.next_offset;
+    }
+    Ok(Loaded { end, bytes })
+}

@@ -1,0 +1,125 @@
+//! Writes a shard's records, and keeps its log short.
+//!
+//! There is no log compaction here. When the log has become much longer than what it says, the whole
+//! state is written at its end, and what came before is cut off once that is durable. A crash in
+//! between finds both, and replays to the same state.
+
+use std::sync::Arc;
+
+use outlast_records::{CheckedBatch, LeaderEpoch, Offset, Timestamp};
+use outlast_storage::{AppendSection, SectionOutcome};
+use tracing::{error, info, warn};
+
+use super::batches::batches;
+use super::shard::{InFlight, Inner, Shard, ShardError, State};
+use crate::group::GroupRecord;
+
+/// A log shorter than this is not rewritten.
+pub(super) const MIN_REWRITE_BYTES: usize = 1024 * 1024;
+/// A log is rewritten when it is this many times as long as what it says.
+const REWRITE_RATIO: usize = 4;
+/// There is one broker, and its internal topics don't change their leader.
+const LEADER_EPOCH: LeaderEpoch = LeaderEpoch(0);
+
+/// The records did not land where they belong: what they are based on was lost.
+struct Misplaced;
+
+impl Shard {
+    /// Hands the records of a command to the store. On an error the state is lost.
+    pub fn write(
+        &self,
+        inner: &mut Inner,
+        records: Vec<GroupRecord>,
+        now: Timestamp,
+    ) -> Result<(), ShardError> {
+        let appended = match batches(records, now) {
+            Ok(batches) => self.append(inner, batches, None),
+            Err(error) => {
+                error!(shard = self.id.index, %error, "group records can't be written");
+                Err(Misplaced)
+            }
+        };
+        let written = appended.and_then(|()| self.rewrite_if_long(inner, now));
+        if written.is_err() {
+            self.lose_state(inner, State::Stale);
+            return Err(ShardError::Unavailable);
+        }
+        self.wake.notify_one();
+        Ok(())
+    }
+
+    fn append(
+        &self,
+        inner: &mut Inner,
+        batches: Vec<CheckedBatch>,
+        log_start: Option<Offset>,
+    ) -> Result<(), Misplaced> {
+        let sizes = batches.iter().map(CheckedBatch::size);
+        let bytes: usize = sizes.sum();
+        let log = inner.log.get_or_insert_with(|| self.store.log(self.id));
+        let append = self.store.append(vec![AppendSection {
+            log: Arc::clone(log),
+            batches,
+            leader_epoch: LEADER_EPOCH,
+        }]);
+        let (base, last) = match append.sections.first() {
+            Some(SectionOutcome::Appended {
+                base_offset,
+                last_offset,
+            }) => (*base_offset, *last_offset),
+            Some(SectionOutcome::Rejected(reason)) => {
+                warn!(shard = self.id.index, %reason, "group records were refused");
+                return Err(Misplaced);
+            }
+            // Only producers with a sequence are told of duplicates, and one section has one outcome.
+            Some(SectionOutcome::Duplicate { .. }) | None => return Err(Misplaced),
+        };
+        inner.appended += 1;
+        inner.in_flight.push_back(InFlight {
+            number: inner.appended,
+            durable: append.durable,
+            log_start,
+        });
+        if base != inner.end {
+            return Err(Misplaced);
+        }
+        inner.end = last.next();
+        inner.log_bytes += bytes;
+        Ok(())
+    }
+
+    fn rewrite_if_long(&self, inner: &mut Inner, now: Timestamp) -> Result<(), Misplaced> {
+        if inner.log_bytes <= inner.rewrite_at_bytes {
+            return Ok(());
+        }
+        let State::Ready(groups) = &inner.state else {
+            return Ok(());
+        };
+        let snapshot = match batches(groups.snapshot(), now) {
+            Ok(snapshot) => snapshot,
+            Err(error) => {
+                error!(shard = self.id.index, %error, "the group log can't be rewritten");
+                inner.rewrite_at_bytes = inner.log_bytes.saturating_mul(2);
+                return Ok(());
+            }
+        };
+        let live: usize = snapshot.iter().map(CheckedBatch::size).sum();
+        inner.rewrite_at_bytes = MIN_REWRITE_BYTES.max(live.saturating_mul(REWRITE_RATIO));
+        if inner.log_bytes <= inner.rewrite_at_bytes {
+            return Ok(());
+        }
+        let from = inner.log_bytes;
+        info!(shard = self.id.index, from, to = live, "rewriting the group log");
+        if snapshot.is_empty() {
+            // Nothing is left to say: all can go once the last word, just appended, is durable.
+            if let Some(last) = inner.in_flight.back_mut() {
+                last.log_start = Some(inner.end);
+            }
+        } else {
+            let start = inner.end;
+            self.append(inner, snapshot, Some(start))?;
+        }
+        inner.log_bytes = live;
+        Ok(())
+    }
+}
