@@ -17,6 +17,7 @@ use crate::config::ClientConfig;
 use crate::connection::Connection;
 use crate::error::ClientError;
 use crate::metadata::{BrokerId, Metadata, TopicInfo, TopicProblem};
+use crate::offsets::is_coordinator_trouble;
 
 /// Requests that wait at the broker get a connection of their own, so that they hold nobody up: answers come in
 /// the order of the requests.
@@ -31,7 +32,7 @@ pub enum Lane {
 }
 
 /// What kind of coordinator a key belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CoordinatorKind {
     Group = 0,
     Transaction = 1,
@@ -46,6 +47,7 @@ struct Inner {
     config: ClientConfig,
     metadata: Mutex<(Arc<Metadata>, Instant)>,
     connections: Mutex<HashMap<(BrokerId, Lane), Arc<Slot>>>,
+    coordinators: Mutex<HashMap<(CoordinatorKind, String), BrokerId>>,
 }
 
 /// One connection, opened by whoever needs it first while the others wait for it.
@@ -58,6 +60,7 @@ impl Client {
             config,
             metadata: Mutex::new((Arc::new(Metadata::default()), Instant::now())),
             connections: Mutex::new(HashMap::new()),
+            coordinators: Mutex::new(HashMap::new()),
         }));
         client.refresh_brokers().await?;
         Ok(client)
@@ -282,7 +285,37 @@ impl Client {
         kind: CoordinatorKind,
         key: &str,
     ) -> Result<BrokerId, ClientError> {
-        self.retrying(|| self.find_coordinator(kind, key)).await
+        let cached = self
+            .lock_coordinators()
+            .get(&(kind, key.to_owned()))
+            .copied();
+        if let Some(broker) = cached {
+            return Ok(broker);
+        }
+        let broker = self.retrying(|| self.find_coordinator(kind, key)).await?;
+        self.lock_coordinators()
+            .insert((kind, key.to_owned()), broker);
+        Ok(broker)
+    }
+
+    /// Forgets who coordinates `key` if the error says, or may mean, that it is somebody else by now.
+    pub(crate) fn doubt_coordinator(&self, key: &str, error: &ClientError) {
+        let moved = match error.code() {
+            Some(code) => is_coordinator_trouble(code),
+            None => error.retriable(),
+        };
+        if moved {
+            self.lock_coordinators().retain(|(_, k), _| k != key);
+        }
+    }
+
+    fn lock_coordinators(
+        &self,
+    ) -> std::sync::MutexGuard<'_, HashMap<(CoordinatorKind, String), BrokerId>> {
+        self.0
+            .coordinators
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn find_coordinator(
