@@ -82,7 +82,8 @@ impl Shard {
     async fn settle(&self, append: InFlight, result: Result<(), AppendError>) {
         match result {
             Ok(()) => {
-                self.progress.send_modify(|progress| progress.durable = append.number);
+                self.progress
+                    .send_modify(|progress| progress.durable = append.number);
                 // What was written shortly before a failure may tell of what was lost. Nothing may
                 // be cut off because of it.
                 let start = append.log_start.filter(|_| self.is_current(append.number));
@@ -95,7 +96,10 @@ impl Shard {
             Err(AppendError::Full) => {
                 let mut inner = self.inner.lock();
                 if matches!(inner.state, State::Ready(_)) {
-                    warn!(shard = self.id.index, "the disk is full: group changes were lost");
+                    warn!(
+                        shard = self.id.index,
+                        "the disk is full: group changes were lost"
+                    );
                     self.lose_state(&mut inner, State::Stale);
                 }
             }

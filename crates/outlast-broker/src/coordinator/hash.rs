@@ -3,11 +3,9 @@
 
 /// Java's `String.hashCode` without its sign, modulo the number of partitions.
 pub(super) fn shard_of(group_id: &str, partitions: usize) -> usize {
-    let hash = group_id
-        .encode_utf16()
-        .fold(0i32, |hash, unit| {
-            hash.wrapping_mul(31).wrapping_add(i32::from(unit))
-        });
+    let hash = group_id.encode_utf16().fold(0i32, |hash, unit| {
+        hash.wrapping_mul(31).wrapping_add(i32::from(unit))
+    });
     // Kafka takes 0 for the one number whose absolute value doesn't fit.
     let positive = hash.checked_abs().unwrap_or(0);
     positive as usize % partitions.max(1)

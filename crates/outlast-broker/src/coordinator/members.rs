@@ -79,9 +79,16 @@ impl GroupCoordinator {
         }
     }
 
-    pub async fn leave_group(&self, request: LeaveGroupRequest, version: i16) -> LeaveGroupResponse {
+    pub async fn leave_group(
+        &self,
+        request: LeaveGroupRequest,
+        version: i16,
+    ) -> LeaveGroupResponse {
         let shard = self.shard(&request.group_id);
-        let left = run(shard, |groups, now, fx| groups.leave(&request, version, now, fx)).await;
+        let left = run(shard, |groups, now, fx| {
+            groups.leave(&request, version, now, fx)
+        })
+        .await;
         left.unwrap_or_else(|error| LeaveGroupResponse {
             error_code: error.code().code(),
             ..LeaveGroupResponse::default()

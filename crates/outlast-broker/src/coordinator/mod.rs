@@ -127,7 +127,11 @@ impl GroupCoordinator {
         for shard in &self.shards {
             let deleted = shard.run(|groups, now, fx| groups.topic_deleted(&name, id, now, fx));
             if deleted.is_err() {
-                warn!(topic = &*name, shard = shard.id.index, "offsets of a deleted topic stay");
+                warn!(
+                    topic = &*name,
+                    shard = shard.id.index,
+                    "offsets of a deleted topic stay"
+                );
             }
         }
     }

@@ -72,7 +72,10 @@ impl GroupCoordinator {
                 };
                 unknown.push(OffsetDeleteResponseTopic {
                     name: topic.name.clone(),
-                    partitions: others.iter().map(|p| partition(p.partition_index)).collect(),
+                    partitions: others
+                        .iter()
+                        .map(|p| partition(p.partition_index))
+                        .collect(),
                 });
             }
             if !known.is_empty() {

@@ -11,8 +11,8 @@ use outlast_protocol::messages::offset_fetch::{
 use outlast_protocol::messages::{OffsetFetchRequest, OffsetFetchResponse};
 use outlast_protocol::{ErrorCode, Str};
 
-use super::shard::{Shard, ShardError, Ticket};
 use super::GroupCoordinator;
+use super::shard::{Shard, ShardError, Ticket};
 use crate::group::{GroupId, NO_OFFSET};
 
 const FIRST_VERSION_WITH_GROUPS: i16 = 8;
@@ -171,7 +171,10 @@ fn group_error(
     }
     let topics = group.topics.unwrap_or_default();
     OffsetFetchResponseGroup {
-        topics: topics.iter().map(|topic| topic_error(topic, error)).collect(),
+        topics: topics
+            .iter()
+            .map(|topic| topic_error(topic, error))
+            .collect(),
         group_id: group.group_id,
         ..OffsetFetchResponseGroup::default()
     }

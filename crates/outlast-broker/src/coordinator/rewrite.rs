@@ -109,7 +109,12 @@ impl Shard {
             return Ok(());
         }
         let from = inner.log_bytes;
-        info!(shard = self.id.index, from, to = live, "rewriting the group log");
+        info!(
+            shard = self.id.index,
+            from,
+            to = live,
+            "rewriting the group log"
+        );
         if snapshot.is_empty() {
             // Nothing is left to say: all can go once the last word, just appended, is durable.
             if let Some(last) = inner.in_flight.back_mut() {

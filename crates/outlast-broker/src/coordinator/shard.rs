@@ -28,7 +28,7 @@ use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::Instant;
 use tracing::error;
 
-use super::load::{Loaded, LoadError, replay};
+use super::load::{LoadError, Loaded, replay};
 use super::rewrite::MIN_REWRITE_BYTES;
 use super::timers::Timers;
 use crate::group::{Effects, GroupConfig, Groups, Reply, RequestToken, TimerChange};

@@ -39,7 +39,6 @@ impl Timers {
         Some((key, event))
     }
 
-
     fn start(&mut self, key: TimerKey, now: Instant, after: Duration, event: TimerEvent) {
         self.cancel(&key);
         self.started += 1;

@@ -14,9 +14,7 @@ use outlast_protocol::{ErrorCode, Str};
 use outlast_records::Timestamp;
 use uuid::Uuid;
 
-use super::{
-    CLASSIC_GROUP_TYPE, Effects, Group, GroupId, GroupState, Groups, InstanceId, Member,
-};
+use super::{CLASSIC_GROUP_TYPE, Effects, Group, GroupId, GroupState, Groups, InstanceId, Member};
 
 /// From this version on a group that doesn't exist is an error. Before, it is described as dead.
 const FIRST_DESCRIBE_VERSION_WITH_NOT_FOUND: i16 = 6;
@@ -67,12 +65,7 @@ impl Groups {
             .collect()
     }
 
-    pub fn delete(
-        &mut self,
-        name: &Str,
-        now: Timestamp,
-        fx: &mut Effects,
-    ) -> DeletableGroupResult {
+    pub fn delete(&mut self, name: &Str, now: Timestamp, fx: &mut Effects) -> DeletableGroupResult {
         let id = GroupId::new(name);
         let error = match self.groups.get(&id).map(Group::state) {
             None => ErrorCode::GroupIdNotFound,

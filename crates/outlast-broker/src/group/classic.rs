@@ -177,7 +177,10 @@ impl Group {
             matches!(
                 (self.state, state),
                 (GroupState::PreparingRebalance, GroupState::Empty)
-                    | (GroupState::PreparingRebalance, GroupState::CompletingRebalance)
+                    | (
+                        GroupState::PreparingRebalance,
+                        GroupState::CompletingRebalance
+                    )
                     | (GroupState::CompletingRebalance, GroupState::Stable)
                     | (
                         GroupState::Empty | GroupState::CompletingRebalance | GroupState::Stable,
@@ -328,7 +331,11 @@ impl Group {
 
     /// Whether a member that offers these protocols can be in the group: some protocol must be
     /// supported by everybody.
-    pub(super) fn can_take(&self, protocol_type: &Str, offered: &[JoinGroupRequestProtocol]) -> bool {
+    pub(super) fn can_take(
+        &self,
+        protocol_type: &Str,
+        offered: &[JoinGroupRequestProtocol],
+    ) -> bool {
         if self.state == GroupState::Empty {
             return !protocol_type.is_empty() && !offered.is_empty();
         }
@@ -416,7 +423,13 @@ impl Group {
         self.new_member_added = false;
         self.leader = value.leader.as_ref().map(MemberId::new);
         for member in members {
-            self.insert_member(member);
+            // No record of ours names anybody twice, but the log is bytes from outside.
+            let instance = member.instance.as_ref();
+            let twice = self.members.contains_key(&member.id)
+                || instance.is_some_and(|i| self.static_members.contains_key(i));
+            if !twice {
+                self.insert_member(member);
+            }
         }
         // A record that names a leader who is no member would leave the group without one.
         let known = |id: &MemberId| self.members.contains_key(id);
@@ -488,7 +501,11 @@ impl Group {
         let mut instances = BTreeMap::new();
         for member in self.members.values() {
             if let Some(instance) = &member.instance {
-                assert!(instances.insert(instance.clone(), member.id.clone()).is_none());
+                assert!(
+                    instances
+                        .insert(instance.clone(), member.id.clone())
+                        .is_none()
+                );
             }
         }
         assert_eq!(instances, self.static_members);
@@ -496,13 +513,25 @@ impl Group {
             Some(leader) => assert!(self.members.contains_key(leader), "leader is a member"),
             None => assert!(self.members.is_empty(), "members without a leader"),
         }
-        assert!(self.pending_syncs.iter().all(|id| self.members.contains_key(id)));
-        assert!(self.pending_joins.iter().all(|id| !self.members.contains_key(id)));
+        assert!(
+            self.pending_syncs
+                .iter()
+                .all(|id| self.members.contains_key(id))
+        );
+        assert!(
+            self.pending_joins
+                .iter()
+                .all(|id| !self.members.contains_key(id))
+        );
         if self.state == GroupState::Empty {
             assert!(self.members.is_empty());
         }
         if self.state == GroupState::Stable || self.state == GroupState::CompletingRebalance {
-            assert!(self.awaiting_joins == 0, "join parked in {}", self.state.name());
+            assert!(
+                self.awaiting_joins == 0,
+                "join parked in {}",
+                self.state.name()
+            );
         }
     }
 }

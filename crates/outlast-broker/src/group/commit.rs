@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::rebalance::Turn;
 use super::{
     CommittedOffset, Effects, GenerationId, Group, GroupId, GroupState, Groups, InstanceId,
-    MemberId, validate_member,
+    MAX_NAME_BYTES, MemberId, validate_member,
 };
 
 /// From this version on a member of a group that doesn't exist is told so. Before, its generation
@@ -74,6 +74,9 @@ impl Groups {
         now: Timestamp,
         fx: &mut Effects,
     ) -> Result<(), ErrorCode> {
+        if request.group_id.len() > MAX_NAME_BYTES {
+            return Err(ErrorCode::InvalidGroupId);
+        }
         let generation = GenerationId(request.generation_id_or_member_epoch);
         let Some(mut turn) = self.turn(id, now, fx) else {
             return match generation.0 {
@@ -147,7 +150,11 @@ fn committed_offset(
         metadata: partition.committed_metadata.clone().unwrap_or_default(),
         committed_at: now,
         expires_at,
-        topic_id,
+        // The record version that holds an expiry has no room for the id.
+        topic_id: match expires_at {
+            Some(_) => Uuid::nil(),
+            None => topic_id,
+        },
     }
 }
 

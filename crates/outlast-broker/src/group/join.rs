@@ -9,8 +9,8 @@ use super::member::{Member, member_protocols, millis};
 use super::rebalance::{Turn, join_error};
 use super::records::empty_group_metadata_value;
 use super::{
-    Effects, GroupId, GroupRecord, GroupState, Groups, InstanceId, MemberId, RequestToken,
-    detached, validate_member,
+    Effects, GroupId, GroupRecord, GroupState, Groups, InstanceId, MAX_NAME_BYTES, MemberId,
+    RequestToken, detached, validate_member,
 };
 
 /// From this version on, a dynamic member gets its id first and joins with it (KIP-394), so that a
@@ -75,10 +75,17 @@ impl Groups {
         let request = &join.request;
         let config = &self.config;
         let allowed = config.group_min_session_timeout_ms..=config.group_max_session_timeout_ms;
-        if request.group_id.is_empty() {
+        let instance = request.group_instance_id.as_ref();
+        let names = [&join.client_id, &request.protocol_type]
+            .into_iter()
+            .chain(instance)
+            .chain(request.protocols.iter().map(|p| &p.name));
+        if request.group_id.is_empty() || request.group_id.len() > MAX_NAME_BYTES {
             Err(ErrorCode::InvalidGroupId)
         } else if !allowed.contains(&request.session_timeout_ms) {
             Err(ErrorCode::InvalidSessionTimeout)
+        } else if names.into_iter().any(|name| name.len() > MAX_NAME_BYTES) {
+            Err(ErrorCode::InvalidRequest)
         } else {
             Ok(())
         }

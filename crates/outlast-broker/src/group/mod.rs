@@ -49,18 +49,22 @@ use outlast_protocol::{ErrorCode, Str};
 use outlast_records::Timestamp;
 
 pub use classic::{Group, GroupState};
+pub(crate) use commit::commit_error;
 pub use config::GroupConfig;
 pub use effects::{Effects, Reply, RequestToken, TimerChange, TimerEvent, TimerKey};
+pub(crate) use fetch::NO_OFFSET;
 pub use ids::{GenerationId, GroupId, InstanceId, MemberId};
 pub use join::Join;
-pub(crate) use commit::commit_error;
-pub(crate) use fetch::NO_OFFSET;
-pub(crate) use rebalance::{join_error, sync_error};
 pub use member::Member;
 pub use offsets::{CommittedOffset, Offsets};
+pub(crate) use rebalance::{join_error, sync_error};
 pub use records::{GroupRecord, RecordError};
 
 use rebalance::Turn;
+
+/// The longest group id, client id and the like. A record's string is up to 32,767 bytes long, and a
+/// member id is made of such a name and a UUID.
+pub(crate) const MAX_NAME_BYTES: usize = 32_767 - 64;
 
 /// The group type that ListGroups reports for groups of this protocol (KIP-848).
 pub const CLASSIC_GROUP_TYPE: &str = "Classic";

@@ -49,7 +49,6 @@ impl Turn<'_> {
             self.drop_assignments(ErrorCode::RebalanceInProgress);
         }
         self.group.pending_syncs.clear();
-        self.fx.cancel(self.sync_key());
         let first = self.group.state() == GroupState::Empty;
         self.group.enter(GroupState::PreparingRebalance, self.now);
         info!(
@@ -105,8 +104,9 @@ impl Turn<'_> {
             self.answer_joins();
             let after = millis(self.group.rebalance_timeout_ms());
             let generation = self.group.generation();
+            let key = TimerKey::Sync(self.group.id.clone());
             self.fx
-                .start(self.sync_key(), after, TimerEvent::SyncDue { generation });
+                .start(key, after, TimerEvent::SyncDue { generation });
         }
     }
 
@@ -128,15 +128,14 @@ impl Turn<'_> {
         self.fx.start(self.join_key(), next, event);
     }
 
-    /// Members that have not sent SyncGroup in time are dropped, and the rest rebalances.
+    /// Members that have not sent SyncGroup in time are dropped, and the rest rebalances. Nothing
+    /// cancels this timer: when all have sent it, or a new generation has begun, it does nothing.
     pub(super) fn sync_due(&mut self, generation: GenerationId) {
         let waiting = matches!(
             self.group.state(),
             GroupState::CompletingRebalance | GroupState::Stable
         );
-        if generation != self.group.generation()
-            || !waiting
-            || self.group.pending_syncs.is_empty()
+        if generation != self.group.generation() || !waiting || self.group.pending_syncs.is_empty()
         {
             return;
         }
@@ -273,10 +272,6 @@ impl Turn<'_> {
 
     pub(super) fn join_key(&self) -> TimerKey {
         TimerKey::Join(self.group.id.clone())
-    }
-
-    pub(super) fn sync_key(&self) -> TimerKey {
-        TimerKey::Sync(self.group.id.clone())
     }
 
     fn begin_initial_delay(&mut self) {

@@ -158,10 +158,13 @@ impl Groups {
 
     /// Everything that a restart must find, as records that can take the place of the whole log.
     pub fn snapshot(&self) -> impl Iterator<Item = GroupRecord> {
-        let unknown = self.unknown.iter().map(|(key, value)| GroupRecord::Unknown {
-            key: key.clone(),
-            value: Some(value.clone()),
-        });
+        let unknown = self
+            .unknown
+            .iter()
+            .map(|(key, value)| GroupRecord::Unknown {
+                key: key.clone(),
+                value: Some(value.clone()),
+            });
         unknown.chain(self.groups.values().flat_map(group_records))
     }
 

@@ -45,7 +45,10 @@ mod tests {
     fn topics_are_read_from_any_version() {
         check(b"\0\0\0\0\0\0\xff\xff\xff\xff", Some(&[]));
         check(b"\0\0\0\0\0\x01\0\x01a\xff\xff\xff\xff", Some(&["a"]));
-        check(b"\0\x03\0\0\0\x02\0\x01a\0\x02bc-and-more", Some(&["a", "bc"]));
+        check(
+            b"\0\x03\0\0\0\x02\0\x01a\0\x02bc-and-more",
+            Some(&["a", "bc"]),
+        );
     }
 
     #[test]

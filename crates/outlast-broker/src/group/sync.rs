@@ -63,14 +63,14 @@ impl Turn<'_> {
             GroupState::PreparingRebalance => Err(ErrorCode::RebalanceInProgress),
             GroupState::CompletingRebalance => {
                 self.park_sync(&id, token);
-                self.synced(&id);
+                self.group.pending_syncs.remove(&id);
                 if self.group.is_leader(&id) {
                     self.assign(request);
                 }
                 Ok(())
             }
             GroupState::Stable => {
-                self.synced(&id);
+                self.group.pending_syncs.remove(&id);
                 let response = self.assignment_of(&id);
                 self.fx.sync_reply(token, response);
                 Ok(())
@@ -116,20 +116,9 @@ impl Turn<'_> {
             ..SyncGroupResponse::default()
         }
     }
-
-    fn synced(&mut self, id: &MemberId) {
-        self.group.pending_syncs.remove(id);
-        if self.group.pending_syncs.is_empty() {
-            self.fx.cancel(self.sync_key());
-        }
-    }
 }
 
-fn check_sync(
-    group: &Group,
-    id: &MemberId,
-    request: &SyncGroupRequest,
-) -> Result<(), ErrorCode> {
+fn check_sync(group: &Group, id: &MemberId, request: &SyncGroupRequest) -> Result<(), ErrorCode> {
     if group.state() == GroupState::Empty {
         return Err(ErrorCode::UnknownMemberId);
     }
