@@ -2,6 +2,8 @@
 
 use outlast_records::{LeaderEpoch, Offset};
 
+use crate::codec::{Fields, Put, Short};
+
 /// Starts of leader epochs, both rising strictly.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct EpochStarts(Vec<(LeaderEpoch, Offset)>);
@@ -36,18 +38,23 @@ impl EpochStarts {
         Some((epoch, self.0.get(after).map_or(end, |(_, start)| *start)))
     }
 
-    /// The epoch that wrote `offset`.
-    pub(crate) fn at(&self, offset: Offset) -> LeaderEpoch {
-        let after = self.0.partition_point(|(_, began)| *began <= offset);
-        match after.checked_sub(1).and_then(|at| self.0.get(at)) {
-            Some((epoch, _)) => *epoch,
-            None => LeaderEpoch::NONE,
-        }
-    }
-
     pub(crate) fn as_slice(&self) -> &[(LeaderEpoch, Offset)] {
         &self.0
     }
+}
+
+pub(crate) fn encode(starts: &[(LeaderEpoch, Offset)], out: &mut Vec<u8>) {
+    out.put_count(starts.len());
+    for (epoch, start) in starts {
+        out.put_i32(epoch.0);
+        out.put_i64(start.0);
+    }
+}
+
+pub(crate) fn decode(fields: &mut Fields<'_>) -> Result<Vec<(LeaderEpoch, Offset)>, Short> {
+    (0..fields.count(12)?)
+        .map(|_| Ok((LeaderEpoch(fields.i32()?), Offset(fields.i64()?))))
+        .collect()
 }
 
 #[cfg(test)]

@@ -55,6 +55,12 @@ pub enum StorageError {
     )]
     ManifestLost { dir: PathBuf, reason: String },
 
+    #[error(
+        "{path} is missing and held the newest acknowledged records: put it back, or go on without \
+         what it held by accepting the loss of file {number} (accept_lost_files)"
+    )]
+    LostFile { path: PathBuf, number: u64 },
+
     #[error("{0}")]
     Options(String),
 }

@@ -61,6 +61,16 @@ impl Structure {
         if magic != self.magic {
             return Err(damaged("expected, something else found"));
         }
+        let body = usize::try_from(len)
+            .ok()
+            .and_then(|len| fields.take(len).ok())
+            .ok_or_else(|| damaged("is cut off"))?;
+        let mut crc = Crc32c::new();
+        crc.update(&bytes[..FRAME_SIZE - 4]);
+        crc.update(body);
+        if crc.finish() != stored {
+            return Err(damaged("has a checksum that does not match"));
+        }
         if version != self.version {
             return Err(StorageError::NewerFormat {
                 path: path.to_owned(),
@@ -75,16 +85,6 @@ impl Structure {
                 structure: self.name,
                 cipher,
             });
-        }
-        let body = usize::try_from(len)
-            .ok()
-            .and_then(|len| fields.take(len).ok())
-            .ok_or_else(|| damaged("is cut off"))?;
-        let mut crc = Crc32c::new();
-        crc.update(&bytes[..FRAME_SIZE - 4]);
-        crc.update(body);
-        if crc.finish() != stored {
-            return Err(damaged("has a checksum that does not match"));
         }
         Ok(body)
     }

@@ -10,6 +10,7 @@ mod epochs;
 mod error;
 mod frame;
 pub mod io;
+mod maintenance;
 mod manifest;
 mod metrics;
 mod options;

@@ -7,6 +7,8 @@ pub struct StoreOptions {
     /// A write-ahead log file is sealed at this size. Smaller files mean finer retention and a shorter scan after
     /// a crash; larger ones mean fewer side-cars.
     pub wal_file_bytes: u64,
+    /// A write-ahead log file that holds something is sealed at this age, so that retention can get at it.
+    pub wal_file_age_ms: i64,
     /// A write-ahead log file is sealed when its index has this many runs of batches: bounds the memory for it.
     pub wal_file_runs: usize,
     /// What waits is written as one entry of up to this many bytes; one append is never cut.
@@ -24,6 +26,9 @@ pub struct StoreOptions {
     /// `true`: threads of the store's own write and tidy. `false`: the caller drives them by
     /// [`crate::Store::step_writer`] and [`crate::Store::tick`], as a simulator does.
     pub threads: bool,
+    /// Go on without the newest write-ahead log file when it is listed and missing, by number: what it held is lost. Without
+    /// this, opening refuses.
+    pub accept_lost_files: Vec<u64>,
     /// How often the store's own thread calls [`crate::Store::tick`].
     pub tick_ms: u64,
 }
@@ -32,6 +37,7 @@ impl Default for StoreOptions {
     fn default() -> Self {
         StoreOptions {
             wal_file_bytes: 128 << 20,
+            wal_file_age_ms: 60 * 60 * 1000,
             wal_file_runs: 256 << 10,
             max_entry_bytes: 8 << 20,
             tail_cache_bytes: 40 << 20,
@@ -40,6 +46,7 @@ impl Default for StoreOptions {
             producer_expiry_ms: 24 * 60 * 60 * 1000,
             verify_reads: true,
             threads: true,
+            accept_lost_files: Vec::new(),
             tick_ms: 5_000,
         }
     }

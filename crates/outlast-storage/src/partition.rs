@@ -9,6 +9,7 @@
 
 mod append;
 mod extent;
+mod index;
 mod read;
 mod timestamps;
 
@@ -28,8 +29,8 @@ use crate::watch::{Watchers, Woken};
 
 pub(crate) use append::Refusal;
 pub(crate) use extent::{Extent, Run, Runs};
+pub(crate) use index::IndexCache;
 pub use read::FetchedBatches;
-pub(crate) use read::IndexCache;
 pub(crate) use read::Reader;
 pub use timestamps::TimedOffset;
 
@@ -246,25 +247,47 @@ impl State {
         }
     }
 
-    /// Moves the log start; what lies wholly below it is not found any more.
-    pub(crate) fn raise_start(&mut self, to: Offset) {
-        if to <= self.start {
-            return;
-        }
-        self.start = to;
+    /// Offsets below `to` were given out.
+    pub(crate) fn raise_end(&mut self, to: Offset) {
         self.high_watermark = self.high_watermark.max(to);
         self.end = self.end.max(to);
-        self.epochs.trim(to);
-        // An extent of the unsealed file stays until its side-car is written from it.
-        while self
-            .extents
-            .front()
-            .is_some_and(|extent| extent.next <= to && !extent.runs.in_memory())
-        {
-            if let Some(extent) = self.extents.pop_front() {
-                self.bytes = self.bytes.saturating_sub(extent.bytes);
-            }
+    }
+
+    /// Moves the log start; what lies wholly below it is not found any more.
+    pub(crate) fn raise_start(&mut self, to: Offset) {
+        if to > self.start {
+            self.start = to;
+            self.raise_end(to);
+            self.epochs.trim(to);
         }
+        self.drop_trimmed();
+    }
+
+    /// Lets go of the extents below the log start. One of the unsealed file stays until its side-car is written from it.
+    pub(crate) fn drop_trimmed(&mut self) {
+        let start = self.start;
+        while let Some(extent) = self.extents.front()
+            && extent.next <= start
+            && !extent.runs.in_memory()
+        {
+            self.bytes = self.bytes.saturating_sub(extent.bytes);
+            self.extents.pop_front();
+        }
+    }
+
+    /// Copies of the extents that a read from `from` of `max_bytes` may need, to take away from under the lock.
+    pub(crate) fn extents_from(&self, from: Offset, max_bytes: usize) -> Vec<Extent> {
+        let first = self.extents.partition_point(|extent| extent.next <= from);
+        let mut bytes = 0;
+        self.extents
+            .range(first..)
+            .take_while(|extent| {
+                let more = bytes <= max_bytes as u64;
+                bytes += extent.bytes;
+                more
+            })
+            .map(|extent| extent.window(from, max_bytes))
+            .collect()
     }
 
     pub(crate) fn max_timestamp(&self) -> Option<Timestamp> {

@@ -10,6 +10,7 @@ use std::collections::hash_map::Entry;
 
 use outlast_records::{BatchHeader, Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};
 
+use crate::codec::{Fields, Put, Short};
 use crate::error::Rejection;
 
 /// Batches of one producer that are recognised when they come again: as many as a client may have in flight.
@@ -169,6 +170,54 @@ impl ProducerEntry {
             return Err(Rejection::TransactionOpen { producer_id });
         }
         Ok(None)
+    }
+}
+
+/// On disk: 42 bytes and 24 for each batch of the window.
+impl ProducerEntry {
+    pub(crate) fn encode_all(entries: &[(ProducerId, ProducerEntry)], out: &mut Vec<u8>) {
+        out.put_count(entries.len());
+        for (id, entry) in entries {
+            out.put_i64(id.0);
+            out.put_i16(entry.epoch.0);
+            out.put_i32(entry.coordinator_epoch);
+            out.put_i64(entry.last_timestamp.0);
+            out.put_i64(entry.txn_first_offset.unwrap_or(Offset::NONE).0);
+            out.put_u64(entry.changed_in);
+            out.put_count(entry.batches().len());
+            for span in entry.batches() {
+                out.put_i32(span.last_sequence.0);
+                out.put_i64(span.last_offset.0);
+                out.put_i32(span.delta);
+                out.put_i64(span.timestamp.0);
+            }
+        }
+    }
+
+    pub(crate) fn decode_all(
+        fields: &mut Fields<'_>,
+    ) -> Result<Vec<(ProducerId, ProducerEntry)>, Short> {
+        const LEAST: usize = 8 + 2 + 4 + 8 + 8 + 8 + 4;
+        (0..fields.count(LEAST)?)
+            .map(|_| Ok((ProducerId(fields.i64()?), ProducerEntry::decode(fields)?)))
+            .collect()
+    }
+
+    fn decode(fields: &mut Fields<'_>) -> Result<ProducerEntry, Short> {
+        let mut entry = ProducerEntry::new(ProducerEpoch(fields.i16()?));
+        entry.coordinator_epoch = fields.i32()?;
+        entry.last_timestamp = Timestamp(fields.i64()?);
+        entry.txn_first_offset = Some(Offset(fields.i64()?)).filter(|first| *first != Offset::NONE);
+        entry.changed_in = fields.u64()?;
+        for _ in 0..fields.count(24)? {
+            entry.push(BatchSpan {
+                last_sequence: Sequence(fields.i32()?),
+                last_offset: Offset(fields.i64()?),
+                delta: fields.i32()?,
+                timestamp: Timestamp(fields.i64()?),
+            });
+        }
+        Ok(entry)
     }
 }
 

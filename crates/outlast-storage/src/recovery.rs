@@ -1,34 +1,70 @@
 //! Opening a data directory: what is there, what a crash left, and what to do about it.
+//!
+//! The manifest is the start; over it are folded, oldest first, the side-cars of sealed files and the entries of unsealed
+//! ones. Stated outcomes:
+//!
+//! | found | outcome |
+//! |---|---|
+//! | the end of the last file is no whole entry, and nothing behind it says that it was synced | torn tail: copied to quarantine, cut, reported |
+//! | an entry's header is damaged, something behind it is whole | its sections are read by themselves; reported |
+//! | a batch is damaged | its section's offsets answer `Corrupt`, everything else is served; reported |
+//! | a section's table line is damaged | partitions that may have been meant skip as many offsets; reported |
+//! | a side-car is missing or damaged | the file is scanned and the side-car made again |
+//! | the header of a write-ahead log file is damaged | its entries say themselves where they belong; reported |
+//! | a listed file is missing, its side-car is there | its offsets answer `Corrupt`; reported |
+//! | a listed file is missing without a side-car | holes answer `Corrupt`; the newest file of all: refused, see [`StoreOptions::accept_lost_files`] |
+//! | one copy of the manifest is damaged | the other is used and the copy made again |
+//! | both are | refused: deleted data could come back |
+//! | a temporary file | removed |
+//! | a file that an interrupted removal left | removed |
+//! | any other file or directory | moved to `quarantine/` |
+//! | a newer format version, an unknown cipher | refused by name |
+
+mod files;
+mod fold;
+mod quarantine;
 
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::error::{Damage, StorageError};
 use crate::io::{Clock, Io};
-use crate::manifest::Manifest;
+use crate::manifest::{self, Loaded, Manifest};
 use crate::options::StoreOptions;
-use crate::partition::{IndexCache, PartitionLog, Reader, State};
-use crate::store::{Logs, Shared};
-use crate::wal::entry::Content;
-use crate::wal::file::{EXTENSION, WalFile, number_of};
-use crate::wal::scan::{ScannedSection, scan};
+use crate::partition::{IndexCache, Reader};
+use crate::store::Shared;
 use crate::wal::writer::WriterCore;
 
+pub(crate) use fold::Recovered;
+pub(crate) use quarantine::Quarantine;
+
 pub(crate) const WAL_DIR: &str = "wal";
+pub(crate) const QUARANTINE_DIR: &str = "quarantine";
 pub(crate) const LOCK: &str = "LOCK";
 
 /// What opening found and did; for the lines that a server prints at its start.
 #[derive(Clone, Debug, Default)]
 pub struct RecoveryReport {
     pub partitions: usize,
-    /// Write-ahead log files that were opened.
+    /// Write-ahead log files that hold something.
     pub files: usize,
     /// Entries of unsealed files that were read and checked.
     pub entries_scanned: u64,
     pub bytes_scanned: u64,
     /// Bytes of an entry that was never acknowledged, cut from the end of the log.
     pub torn_bytes: u64,
+    /// What was moved to (or copied to) quarantine, by its new path.
+    pub quarantined: Vec<std::path::PathBuf>,
+    /// What can't be read any more, and what was damaged but made good.
     pub damage: Vec<Arc<Damage>>,
+}
+
+impl RecoveryReport {
+    pub(crate) fn damaged(&mut self, damage: Damage) -> Arc<Damage> {
+        let damage = Arc::new(damage);
+        self.damage.push(Arc::clone(&damage));
+        damage
+    }
 }
 
 pub(crate) fn open(
@@ -38,89 +74,110 @@ pub(crate) fn open(
     options: StoreOptions,
 ) -> Result<(Arc<Shared>, WriterCore, RecoveryReport), StorageError> {
     let wal_dir = dir.join(WAL_DIR);
-    io.create_dir(&wal_dir)
-        .map_err(StorageError::io("creating", &wal_dir))?;
+    create_dirs(&*io, dir, &wal_dir)?;
     let lock_path = dir.join(LOCK);
-    let note = format!("process {}", std::process::id());
     let lock = io
-        .lock(&lock_path, &note)
+        .lock(&lock_path, &format!("process {}", std::process::id()))
         .map_err(StorageError::io("locking", &lock_path))?
         .map_err(|holder| StorageError::Locked {
             path: lock_path,
             holder,
         })?;
-    let manifest = match Manifest::load(&*io, dir)? {
-        Some(manifest) => manifest,
-        None => {
-            let manifest = Manifest {
-                store_id: io.entropy(),
-            };
-            manifest.store(&*io, dir)?;
-            manifest
-        }
-    };
+    let mut report = RecoveryReport::default();
+    let mut quarantine = Quarantine::new(&*io, dir, clock.now());
+    files::remove_temporaries(&*io, dir)?;
+    files::remove_temporaries(&*io, &wal_dir)?;
+    let manifest = load_manifest(&*io, dir, &wal_dir, &mut quarantine, &mut report)?;
     let reader = Arc::new(Reader {
         verify: options.verify_reads,
         indexes: IndexCache::new(options.index_cache_bytes),
     });
+    let mut fold = fold::Fold::new(&manifest, reader, &options);
+    files::fold_files(
+        &*io,
+        &wal_dir,
+        &manifest,
+        &options.accept_lost_files,
+        &mut fold,
+        &mut quarantine,
+        &mut report,
+    )?;
+    report.quarantined = quarantine.into_moved();
+    let recovered = fold.finish(&mut report);
+    report.partitions = recovered.logs.by_id.len();
+    report.files = recovered.files.len();
+    let (next_file, next_sequence) = (recovered.next_file, recovered.next_sequence);
     let shared = Arc::new(Shared::new(
-        io,
-        clock,
-        options,
-        dir,
-        manifest.store_id,
-        reader,
-        Logs::default(),
-        lock,
+        io, clock, options, dir, &manifest, recovered, lock,
     ));
-    let mut report = RecoveryReport::default();
-    let mut numbers: Vec<u64> = shared
-        .io
-        .list(&wal_dir)
-        .map_err(StorageError::io("listing", &wal_dir))?
-        .iter()
-        .filter_map(|entry| number_of(&entry.name, EXTENSION))
-        .collect();
-    numbers.sort_unstable();
-    let mut next_sequence = 1;
-    for number in &numbers {
-        let file = Arc::new(WalFile::open(
-            &*shared.io,
-            &wal_dir,
-            shared.store_id,
-            *number,
-        )?);
-        report.files += 1;
-        let end = scan(&file, Some(next_sequence), |entry| {
-            report.entries_scanned += 1;
-            report.bytes_scanned += entry.header.total_len();
-            for section in entry.sections {
-                replay(&shared, &file, entry.header.sequence, section);
-            }
-        })?;
-        next_sequence = end.next_sequence;
+    if !report.damage.is_empty() {
+        // What was concluded from the damage must not be concluded again from less.
+        shared.store_manifest(Vec::new())?;
     }
-    let next_file = numbers.last().map_or(1, |last| last + 1);
-    report.partitions = shared.logs.read().by_id.len();
     let writer = WriterCore::new(Arc::clone(&shared), wal_dir, next_file, next_sequence);
     Ok((shared, writer, report))
 }
 
-fn replay(shared: &Shared, file: &Arc<WalFile>, sequence: u64, scanned: ScannedSection) {
-    let log: Arc<PartitionLog> = shared.log(scanned.section.partition);
-    match scanned.section.content {
-        Content::Batches { leader_epoch, .. } => {
-            let mut state = log.lock();
-            let state: &mut State = &mut state;
-            state.touch(file);
-            state.add_batches(file, sequence, leader_epoch, scanned.batches.into_iter());
-            log.publish(state);
+fn create_dirs(io: &dyn Io, dir: &Path, wal_dir: &Path) -> Result<(), StorageError> {
+    let creating = StorageError::io("creating", wal_dir);
+    io.create_dir(wal_dir)
+        .and_then(|()| io.sync_dir(dir))
+        .and_then(|()| match dir.parent() {
+            // The directory's own name, when it was made just now; not everybody may open its parent.
+            Some(parent) if !parent.as_os_str().is_empty() => io.sync_dir(parent).or(Ok(())),
+            _ => Ok(()),
+        })
+        .map_err(creating)
+}
+
+fn load_manifest(
+    io: &dyn Io,
+    dir: &Path,
+    wal_dir: &Path,
+    quarantine: &mut Quarantine<'_>,
+    report: &mut RecoveryReport,
+) -> Result<Manifest, StorageError> {
+    match Manifest::load(io, dir)? {
+        Loaded::Found {
+            manifest,
+            bad: None,
+        } => Ok(manifest),
+        Loaded::Found {
+            mut manifest,
+            bad: Some((name, what)),
+        } => {
+            let path = dir.join(name);
+            quarantine.take(&path)?;
+            report.damaged(Damage {
+                path,
+                position: 0,
+                what: format!("{what}; the other copy was used and this one made again"),
+                partition: None,
+                offsets: None,
+            });
+            manifest.generation += 1;
+            manifest.store(io, dir)?;
+            Ok(manifest)
         }
-        Content::LogStart { to } => {
-            let mut state = log.lock();
-            state.raise_start(to);
-            log.publish(&state);
+        Loaded::Nothing => {
+            let listed = io
+                .list(wal_dir)
+                .map_err(StorageError::io("listing", wal_dir))?;
+            if listed.iter().any(|entry| files::is_ours(&entry.name)) {
+                return Err(StorageError::ManifestLost {
+                    dir: dir.to_owned(),
+                    reason: format!("{} and {} are missing", manifest::FILE, manifest::COPY),
+                });
+            }
+            let manifest = Manifest {
+                store_id: io.entropy(),
+                generation: 1,
+                next_file: 1,
+                next_sequence: 1,
+                ..Manifest::default()
+            };
+            manifest.store(io, dir)?;
+            Ok(manifest)
         }
-        Content::Delete => shared.forget(&[log.id()]),
     }
 }

@@ -3,22 +3,25 @@
 //! [`Store::append`] does everything that needs order (producer checks, offsets) at once and in memory; the writer
 //! makes it durable and resolves the [`Durable`] that append returned.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use outlast_records::{CheckedBatch, LeaderEpoch, Offset, PartitionId, Timestamp};
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Condvar, Mutex, RwLock};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::durable::Durable;
 use crate::error::{AppendError, Rejection, StorageError};
 use crate::io::{Clock, Io, LockGuard};
+use crate::manifest::Manifest;
 use crate::metrics::StorageMetrics;
 use crate::options::StoreOptions;
 use crate::partition::{PartitionLog, Reader, Refusal, State};
-use crate::recovery::{self, RecoveryReport};
+use crate::recovery::{self, Recovered, RecoveryReport};
+use crate::wal::file::WalFile;
 use crate::wal::queue::{Queue, QueuedContent, QueuedSection, Sequencer};
 use crate::wal::writer::{Sealed, WriterCore};
 
@@ -70,8 +73,15 @@ pub(crate) struct Shared {
     pub(crate) reader: Arc<Reader>,
     pub(crate) logs: RwLock<Logs>,
     pub(crate) metrics: StorageMetrics,
+    /// The newest manifest, without what it says of partitions.
+    pub(crate) manifest: Mutex<Manifest>,
+    /// Files that are there, by number.
+    pub(crate) files: Mutex<BTreeMap<u64, FileRecord>>,
+    /// Files that wait for their side-car, oldest first.
+    pub(crate) sealed: Mutex<VecDeque<Sealed>>,
     failure: watch::Sender<Option<Arc<StorageError>>>,
-    sealed: Mutex<Vec<Sealed>>,
+    /// Whether maintenance has something to do, or must end.
+    wake: (Mutex<Wake>, Condvar),
     permits: Arc<Semaphore>,
     _lock: Box<dyn LockGuard>,
 }
@@ -79,14 +89,56 @@ pub(crate) struct Shared {
 #[derive(Default)]
 pub(crate) struct Logs {
     pub(crate) by_id: HashMap<PartitionId, Arc<PartitionLog>>,
-    /// Ids that were deleted; they never come back.
-    pub(crate) deleted: HashSet<PartitionId>,
+    /// Ids that were deleted, and the file that says so; they never come back.
+    pub(crate) deleted: HashMap<PartitionId, u64>,
+}
+
+/// What is known of a write-ahead log file.
+#[derive(Clone)]
+pub(crate) struct FileRecord {
+    pub(crate) file: Arc<WalFile>,
+    pub(crate) first_sequence: u64,
+    /// `None` while it is written.
+    pub(crate) next_sequence: Option<u64>,
+    /// It has its side-car.
+    pub(crate) indexed: bool,
+}
+
+#[derive(Default)]
+struct Wake {
+    work: bool,
+    end: bool,
 }
 
 /// The writer, with a thread or without.
 struct Threads {
     writer: Arc<Mutex<WriterCore>>,
     running: Mutex<Vec<JoinHandle<()>>>,
+    shared: Arc<Shared>,
+}
+
+impl Threads {
+    /// Lets them finish what waits, and waits for them.
+    fn end(&self) {
+        self.shared.sequencer.lock().close(AppendError::ShutDown);
+        self.shared.sequencer.notify();
+        self.shared.wake_maintenance(|wake| wake.end = true);
+        for thread in self.running.lock().drain(..) {
+            // One that panicked has said so.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+fn tick(shared: &Shared, writer: &Mutex<WriterCore>) {
+    writer.lock().seal_if_old();
+    shared.maintain();
 }
 
 impl Store {
@@ -99,27 +151,38 @@ impl Store {
     ) -> Result<(Store, RecoveryReport), StorageError> {
         options.validate()?;
         let (shared, writer, report) = recovery::open(io, clock, dir, options)?;
-        let threads = Threads {
-            writer: Arc::new(Mutex::new(writer)),
-            running: Mutex::new(Vec::new()),
-        };
-        if shared.options.threads {
-            let (writer, queue) = (Arc::clone(&threads.writer), Arc::clone(&shared));
-            let thread = std::thread::Builder::new()
-                .name("outlast-wal".to_owned())
-                .spawn(move || {
-                    while queue.sequencer.wait_for_work() {
-                        writer.lock().step();
-                    }
-                })
-                .map_err(StorageError::io("starting the writer of", dir))?;
-            threads.running.lock().push(thread);
-        }
         let store = Store {
+            threads: Arc::new(Threads {
+                writer: Arc::new(Mutex::new(writer)),
+                running: Mutex::new(Vec::new()),
+                shared: Arc::clone(&shared),
+            }),
             shared,
-            threads: Arc::new(threads),
         };
+        if store.shared.options.threads {
+            store
+                .start_threads()
+                .map_err(StorageError::io("starting the threads of", dir))?;
+        }
         Ok((store, report))
+    }
+
+    fn start_threads(&self) -> std::io::Result<()> {
+        let (writer, shared) = (Arc::clone(&self.threads.writer), Arc::clone(&self.shared));
+        let write = move || {
+            while shared.sequencer.wait_for_work() {
+                writer.lock().step();
+            }
+        };
+        let (writer, shared) = (Arc::clone(&self.threads.writer), Arc::clone(&self.shared));
+        let maintain = move || shared.run_maintenance(|| tick(&shared, &writer));
+        let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
+            std::thread::Builder::new().name(name.to_owned()).spawn(run)
+        };
+        let mut running = self.threads.running.lock();
+        running.push(spawn("outlast-wal", Box::new(write))?);
+        running.push(spawn("outlast-tidy", Box::new(maintain))?);
+        Ok(())
     }
 
     /// The log of a partition; an empty one when absent. It becomes durable with its first append.
@@ -219,7 +282,9 @@ impl Store {
 
     /// Retention, expiry, sealing, side-cars, emptying: what a store does besides appends. The store's own thread
     /// calls it, unless [`StoreOptions::threads`] is off.
-    pub fn tick(&self) {}
+    pub fn tick(&self) {
+        tick(&self.shared, &self.threads.writer);
+    }
 
     /// Writes one entry, if something waits: for callers that have no threads.
     pub fn step_writer(&self) -> bool {
@@ -231,17 +296,17 @@ impl Store {
         self.shared.failure.subscribe()
     }
 
-    /// Writes what waits, seals, and stops. Appends are refused from here on.
+    /// Writes what waits, seals, and stops. Appends are refused from here on. The next start has nothing to scan.
     pub fn shutdown(&self) -> Result<(), StorageError> {
-        self.shared.sequencer.lock().close(AppendError::ShutDown);
-        self.shared.sequencer.notify();
-        for thread in self.threads.running.lock().drain(..) {
-            let _ = thread.join();
-        }
+        self.threads.end();
         let mut writer = self.threads.writer.lock();
         while writer.step() {}
+        if self.shared.failure.borrow().is_some() {
+            return Ok(());
+        }
         writer.seal();
-        Ok(())
+        self.shared.index_sealed()?;
+        self.shared.store_manifest(Vec::new())
     }
 
     pub fn metrics(&self) -> &StorageMetrics {
@@ -256,31 +321,29 @@ pub struct AppendPermit(
 );
 
 impl Shared {
-    #[allow(
-        clippy::too_many_arguments,
-        reason = "the parts come from one place, recovery"
-    )]
     pub(crate) fn new(
         io: Arc<dyn Io>,
         clock: Arc<dyn Clock>,
         options: StoreOptions,
         dir: &Path,
-        store_id: u128,
-        reader: Arc<Reader>,
-        logs: Logs,
+        manifest: &Manifest,
+        recovered: Recovered,
         lock: Box<dyn LockGuard>,
     ) -> Shared {
         Shared {
             io,
             clock,
             dir: dir.to_owned(),
-            store_id,
+            store_id: manifest.store_id,
             sequencer: Sequencer::new(options.max_entry_bytes, options.tail_cache_bytes),
-            reader,
-            logs: RwLock::new(logs),
+            reader: recovered.reader,
+            logs: RwLock::new(recovered.logs),
             metrics: StorageMetrics::default(),
+            manifest: Mutex::new(manifest.clone()),
+            files: Mutex::new(recovered.files),
+            sealed: Mutex::new(recovered.sealed.into()),
             failure: watch::Sender::new(None),
-            sealed: Mutex::new(Vec::new()),
+            wake: (Mutex::default(), Condvar::new()),
             permits: Arc::new(Semaphore::new(options.max_in_flight_bytes)),
             options,
             _lock: lock,
@@ -293,7 +356,7 @@ impl Shared {
         }
         let mut logs = self.logs.write();
         let state = State {
-            deleted: logs.deleted.contains(&id),
+            deleted: logs.deleted.contains_key(&id),
             ..State::default()
         };
         let deleted = state.deleted;
@@ -305,14 +368,14 @@ impl Shared {
     }
 
     /// These partitions are durably deleted.
-    pub(crate) fn forget(&self, ids: &[PartitionId]) {
+    pub(crate) fn forget(&self, ids: &[PartitionId], file: u64) {
         if ids.is_empty() {
             return;
         }
         let mut logs = self.logs.write();
         for id in ids {
             logs.by_id.remove(id);
-            logs.deleted.insert(*id);
+            logs.deleted.insert(*id, file);
         }
     }
 
@@ -331,8 +394,46 @@ impl Shared {
         error
     }
 
-    pub(crate) fn sealed(&self, file: Sealed) {
-        self.sealed.lock().push(file);
+    /// The writer began a file.
+    pub(crate) fn file_created(&self, file: &Arc<WalFile>, first_sequence: u64) {
+        let record = FileRecord {
+            file: Arc::clone(file),
+            first_sequence,
+            next_sequence: None,
+            indexed: false,
+        };
+        self.files.lock().insert(file.number, record);
+    }
+
+    /// The writer ended a file.
+    pub(crate) fn file_sealed(&self, sealed: Sealed) {
+        if let Some(record) = self.files.lock().get_mut(&sealed.file.number) {
+            record.next_sequence = Some(sealed.next_sequence);
+        }
+        self.sealed.lock().push_back(sealed);
+        self.wake_maintenance(|wake| wake.work = true);
+    }
+
+    fn wake_maintenance(&self, change: impl FnOnce(&mut Wake)) {
+        change(&mut self.wake.0.lock());
+        self.wake.1.notify_all();
+    }
+
+    /// The maintenance thread: side-cars at once, everything at every tick.
+    fn run_maintenance(&self, tick: impl Fn()) {
+        let period = Duration::from_millis(self.options.tick_ms);
+        loop {
+            let mut wake = self.wake.0.lock();
+            if !wake.work && !wake.end {
+                self.wake.1.wait_for(&mut wake, period);
+            }
+            if wake.end {
+                return;
+            }
+            wake.work = false;
+            drop(wake);
+            tick();
+        }
     }
 
     fn append(&self, queue: &mut Queue, sections: Vec<AppendSection>) -> Append {
@@ -382,7 +483,7 @@ impl Shared {
         }
     }
 
-    fn control(
+    pub(crate) fn control(
         &self,
         queue: &mut Queue,
         log: Arc<PartitionLog>,

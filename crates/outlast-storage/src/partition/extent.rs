@@ -9,6 +9,7 @@ use std::sync::Arc;
 use outlast_records::{BatchHeader, Offset, Timestamp};
 
 use crate::wal::file::WalFile;
+use crate::wal::sidecar::BlocksAt;
 
 /// Longer runs are cut at a batch, so that a reader in the middle of one does not search far.
 const RUN_BYTES: u32 = 64 << 10;
@@ -25,12 +26,7 @@ pub(crate) struct Run {
 #[derive(Clone, Debug)]
 pub(crate) enum Runs {
     Memory(Vec<Run>),
-    /// `count` runs at `position` of the side-car, under the checksum `crc`.
-    SideCar {
-        position: u64,
-        count: u32,
-        crc: u32,
-    },
+    SideCar(BlocksAt),
 }
 
 impl Runs {
@@ -52,7 +48,8 @@ pub(crate) struct Extent {
 }
 
 impl Extent {
-    /// The extent of `file`, which is the newest; made when the file has none yet.
+    /// The extent of `file`, which is the newest, for a batch at `base`; a new one when the file has none yet, or when
+    /// damage left a hole before `base`.
     pub(crate) fn for_file<'a>(
         extents: &'a mut VecDeque<Extent>,
         file: &Arc<WalFile>,
@@ -60,7 +57,7 @@ impl Extent {
     ) -> &'a mut Extent {
         if extents
             .back()
-            .is_none_or(|last| last.file.number != file.number)
+            .is_none_or(|last| last.file.number != file.number || last.next != base)
         {
             extents.push_back(Extent {
                 file: Arc::clone(file),
@@ -97,6 +94,14 @@ impl Extent {
             file: Arc::clone(&self.file),
             runs,
             ..*self
+        }
+    }
+
+    /// The time of the newest record; of the file, where records have none.
+    pub(crate) fn newest(&self) -> Timestamp {
+        match self.max_timestamp {
+            Timestamp::NONE => self.file.created,
+            newest => newest,
         }
     }
 

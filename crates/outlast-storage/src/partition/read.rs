@@ -1,13 +1,11 @@
 //! Reading a log: from the cached tail, or from the files by position.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use outlast_records::{BatchHeader, HEADER_SIZE, Offset, check_at, header_at};
-use parking_lot::Mutex;
 
-use super::{Extent, PartitionLog, Run, Runs};
+use super::{Extent, IndexCache, PartitionLog};
 use crate::error::{Damage, ReadError};
 use crate::io::read_exact;
 
@@ -37,23 +35,9 @@ impl FetchedBatches {
 
 /// What reading from disk needs and all logs share.
 pub(crate) struct Reader {
+    /// Check the CRC of every batch that is read.
     pub(crate) verify: bool,
     pub(crate) indexes: IndexCache,
-}
-
-/// Runs of sealed files that were read from their side-cars, within a budget.
-pub(crate) struct IndexCache {
-    _limit: usize,
-    _loaded: Mutex<HashMap<u64, u64>>,
-}
-
-impl IndexCache {
-    pub(crate) fn new(limit: usize) -> IndexCache {
-        IndexCache {
-            _limit: limit,
-            _loaded: Mutex::new(HashMap::new()),
-        }
-    }
 }
 
 impl PartitionLog {
@@ -103,28 +87,25 @@ impl PartitionLog {
                     end: state.end,
                 });
             }
-            let first = state.extents.partition_point(|extent| extent.next <= from);
-            let mut bytes = 0;
-            let extents: Vec<Extent> = state
-                .extents
-                .range(first..)
-                .take_while(|extent| {
-                    let more = bytes <= max_bytes as u64;
-                    bytes += extent.bytes;
-                    more
-                })
-                .map(|extent| extent.window(from, max_bytes))
-                .collect();
-            (extents, limit.min(state.high_watermark))
+            let limit = limit.min(state.high_watermark);
+            // An append that failed since may have taken the offset away again.
+            if from >= limit {
+                return Ok(FetchedBatches::nothing(from));
+            }
+            (state.extents_from(from, max_bytes), limit)
         };
         let mut found = FetchedBatches::nothing(from);
         for extent in extents {
-            if extent.base >= limit || found.bytes >= max_bytes {
+            let done = found.bytes >= max_bytes && !found.is_empty();
+            if done || extent.base >= limit || extent.base > found.next_offset {
                 break;
             }
             if !self.read_extent(&extent, limit, max_bytes, &mut found)? {
                 break;
             }
+        }
+        if found.is_empty() {
+            return Err(ReadError::Corrupt(self.hole_at(from)));
         }
         Ok(found)
     }
@@ -136,11 +117,12 @@ impl PartitionLog {
         max_bytes: usize,
         found: &mut FetchedBatches,
     ) -> Result<bool, ReadError> {
-        let runs = self.runs(extent)?;
-        let first = runs
-            .partition_point(|run| run.base <= found.next_offset)
-            .saturating_sub(1);
-        let mut at = first;
+        let room = max_bytes.saturating_sub(found.bytes);
+        let runs = self
+            .reader
+            .indexes
+            .runs_from(extent, self.id, found.next_offset, room)?;
+        let mut at = 0;
         while at < runs.len()
             && runs[at].base < limit
             && (found.bytes < max_bytes || found.is_empty())
@@ -163,6 +145,26 @@ impl PartitionLog {
             }
         }
         Ok(true)
+    }
+
+    /// What recovery said about the hole that `offset` lies in.
+    fn hole_at(&self, offset: Offset) -> Arc<Damage> {
+        let state = self.lock();
+        let covers = |damage: &&Arc<Damage>| {
+            damage
+                .offsets
+                .is_some_and(|(from, to)| from <= offset && offset < to)
+        };
+        match state.damage.iter().find(covers) {
+            Some(damage) => Arc::clone(damage),
+            None => Arc::new(Damage {
+                path: std::path::PathBuf::new(),
+                position: 0,
+                what: format!("offset {offset} of {} is not there", self.id),
+                partition: Some(self.id),
+                offsets: Some((offset, offset.next())),
+            }),
+        }
     }
 
     /// Reads one stretch of batches and keeps those that were asked for. False when the limits are reached.
@@ -188,7 +190,9 @@ impl PartitionLog {
             }
             let taken = found.bytes + (at - from);
             let first = taken == 0;
-            if header.base_offset >= limit || (!first && taken + header.size() > max_bytes) {
+            let hole = header.base_offset > next;
+            if hole || header.base_offset >= limit || (!first && taken + header.size() > max_bytes)
+            {
                 more = false;
                 break;
             }
@@ -239,13 +243,6 @@ impl PartitionLog {
             }
             Ok(header) => Ok(header),
             Err(e) => Err(damaged(e.to_string())),
-        }
-    }
-
-    pub(crate) fn runs(&self, extent: &Extent) -> Result<Arc<[Run]>, ReadError> {
-        match &extent.runs {
-            Runs::Memory(runs) => Ok(runs.as_slice().into()),
-            Runs::SideCar { .. } => Ok(Arc::from([])),
         }
     }
 }

@@ -1,15 +1,17 @@
 //! The bytes of one write-ahead log entry: everything that one fsync made durable, atomically.
 //!
 //! ```text
-//! header   80 bytes   ┐ under `crc`
-//! table    64 bytes × │
-//!          sections   ┘
+//! header   80 bytes, with a checksum of its own
+//! table    64 bytes × sections, each with a checksum of its own
 //! data     the batches of the first section, of the second, …, each as it came from its producer
 //! padding  zeros up to a multiple of 8
 //! ```
 //! A batch's CRC-32C covers all of it but its first 21 bytes (base offset, length, leader epoch, magic, CRC).
 //! Those are covered by `fronts_crc` of the section, so that every byte is under a checksum and none is
 //! summed twice: the writer never reads the batches.
+//!
+//! The checksums are separate, and a section says where its data begins, so that damage stays small: with a header
+//! that can't be read the sections still can, and a bad section takes nothing with it but its own batches.
 //!
 //! `file`, `position`, `salt` and `sequence` say where the entry belongs: bytes of another file, another place
 //! or another life of the disk are not taken for it. `synced_through` says which entries were known to be on
@@ -27,7 +29,8 @@ pub(crate) const ALIGNMENT: u64 = 8;
 pub(crate) const BATCH_FRONT: usize = 21;
 pub(crate) const MAGIC: u32 = u32::from_le_bytes(*b"OLWE");
 pub(crate) const VERSION: u16 = 1;
-const CRC_AT: usize = 12;
+/// An append of more batch bytes than this is refused: positions inside a file have 32 bits.
+pub(crate) const MAX_DATA: usize = 1 << 30;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct EntryHeader {
@@ -75,7 +78,7 @@ pub(crate) enum Content {
         batches: u32,
         base: Offset,
         next: Offset,
-        len: u64,
+        len: u32,
         fronts_crc: u32,
     },
     /// Records below `to` are gone for good.
@@ -87,7 +90,7 @@ pub(crate) enum Content {
 impl Content {
     pub(crate) fn data_len(&self) -> u64 {
         match self {
-            Content::Batches { len, .. } => *len,
+            Content::Batches { len, .. } => u64::from(*len),
             Content::LogStart { .. } | Content::Delete => 0,
         }
     }
@@ -109,7 +112,6 @@ pub(crate) fn encode(
     out.put_u8(0); // cipher: none
     out.put_u8(0); // reserved
     out.put_u32(0); // key id
-    out.put_u32(0); // crc, below
     out.put_u64(header.salt);
     out.put_u64(header.file);
     out.put_u64(header.position);
@@ -117,17 +119,25 @@ pub(crate) fn encode(
     out.put_u64(header.synced_through);
     out.put_i64(header.timestamp);
     out.put_u32(header.sections);
-    out.put_u32(0); // reserved
     out.put_u64(header.data_len);
-    for section in sections {
-        encode_section(&section, out);
+    out.put_u32(0); // reserved
+    out.put_u32(crc32c(out));
+    let mut data_at = HEADER_SIZE as u64 + header.table_len();
+    for (index, section) in (0..).zip(sections) {
+        encode_section(header, index, &section, data_at, out);
+        data_at += section.content.data_len();
     }
-    let crc = crc32c(out);
-    out[CRC_AT..CRC_AT + 4].copy_from_slice(&crc.to_le_bytes());
 }
 
-fn encode_section(section: &Section, out: &mut Vec<u8>) {
-    let (kind, batches, epoch, from, next, len, crc) = match section.content {
+fn encode_section(
+    header: &EntryHeader,
+    index: u32,
+    section: &Section,
+    data_at: u64,
+    out: &mut Vec<u8>,
+) {
+    let start = out.len();
+    let (kind, batches, epoch, from, next, len, fronts) = match section.content {
         Content::Batches {
             leader_epoch,
             batches,
@@ -153,9 +163,21 @@ fn encode_section(section: &Section, out: &mut Vec<u8>) {
     out.put_i32(epoch);
     out.put_i64(from);
     out.put_i64(next);
-    out.put_u64(len);
-    out.put_u32(crc);
-    out.put_u32(0); // reserved
+    out.put_u32(data_at as u32); // entries are smaller than 2 GiB, see MAX_DATA
+    out.put_u32(len);
+    out.put_u32(fronts);
+    out.put_u32(section_crc(header, index, &out[start..]));
+}
+
+fn section_crc(header: &EntryHeader, index: u32, fields: &[u8]) -> u32 {
+    let mut summed = [0; 36 + SECTION_SIZE - 4];
+    let seed = [header.salt, header.file, header.position, header.sequence];
+    for (place, number) in summed.chunks_exact_mut(8).zip(seed) {
+        place.copy_from_slice(&number.to_le_bytes());
+    }
+    summed[32..36].copy_from_slice(&index.to_le_bytes());
+    summed[36..].copy_from_slice(fields);
+    crc32c(&summed)
 }
 
 /// Why bytes are not an entry.
@@ -169,7 +191,7 @@ pub(crate) enum NotAnEntry {
     Damaged(&'static str),
 }
 
-/// Decodes the fixed part. Not trusted before [`decode_table`] has checked the sum over it.
+/// Decodes and checks the fixed part.
 pub(crate) fn decode_header(bytes: &[u8; HEADER_SIZE]) -> Result<EntryHeader, NotAnEntry> {
     decode_fields(bytes).unwrap_or(Err(NotAnEntry::NoMagic))
 }
@@ -181,7 +203,7 @@ fn decode_fields(bytes: &[u8; HEADER_SIZE]) -> Result<Result<EntryHeader, NotAnE
     }
     let version = fields.u16()?;
     let cipher = fields.u8()?;
-    let (_reserved, _key_id, _crc) = (fields.u8()?, fields.u32()?, fields.u32()?);
+    let (_reserved, _key_id) = (fields.u8()?, fields.u32()?);
     let header = EntryHeader {
         salt: fields.u64()?,
         file: fields.u64()?,
@@ -190,11 +212,16 @@ fn decode_fields(bytes: &[u8; HEADER_SIZE]) -> Result<Result<EntryHeader, NotAnE
         synced_through: fields.u64()?,
         timestamp: fields.i64()?,
         sections: fields.u32()?,
-        data_len: {
-            fields.u32()?;
-            fields.u64()?
-        },
+        data_len: fields.u64()?,
     };
+    let _reserved = fields.u32()?;
+    let stored = fields.u32()?;
+    // The checksum comes first: a flipped bit in the version is damage, not a newer release.
+    if crc32c(&bytes[..HEADER_SIZE - 4]) != stored {
+        return Ok(Err(NotAnEntry::Damaged(
+            "the checksum of an entry's header does not match",
+        )));
+    }
     Ok(match (version, cipher) {
         (VERSION, 0) => Ok(header),
         (VERSION, cipher) => Err(NotAnEntry::Encrypted(cipher)),
@@ -202,38 +229,35 @@ fn decode_fields(bytes: &[u8; HEADER_SIZE]) -> Result<Result<EntryHeader, NotAnE
     })
 }
 
-/// Checks the sum over header and table and decodes the table.
-pub(crate) fn decode_table(
-    header: &[u8; HEADER_SIZE],
-    table: &[u8],
-) -> Result<Vec<Section>, NotAnEntry> {
-    let mut summed = Vec::with_capacity(HEADER_SIZE + table.len());
-    summed.put(header);
-    summed.put(table);
-    let stored = u32::from_le_bytes([
-        summed[CRC_AT],
-        summed[CRC_AT + 1],
-        summed[CRC_AT + 2],
-        summed[CRC_AT + 3],
-    ]);
-    summed[CRC_AT..CRC_AT + 4].fill(0);
-    if crc32c(&summed) != stored {
-        return Err(NotAnEntry::Damaged("header checksum"));
-    }
-    table
-        .chunks_exact(SECTION_SIZE)
-        .map(|bytes| decode_section(bytes).unwrap_or(Err(NotAnEntry::Damaged("section table"))))
-        .collect()
+/// A section that was read, and where its data begins, counted from the entry's first byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PlacedSection {
+    pub(crate) section: Section,
+    pub(crate) data_at: u64,
 }
 
-fn decode_section(bytes: &[u8]) -> Result<Result<Section, NotAnEntry>, Short> {
+/// Decodes and checks section `index` of the entry; `None` when it is damaged. Of `header` only salt, file, position and
+/// sequence are used.
+pub(crate) fn decode_section(
+    header: &EntryHeader,
+    index: u32,
+    bytes: &[u8; SECTION_SIZE],
+) -> Option<PlacedSection> {
+    let (summed, crc) = bytes.split_last_chunk::<4>()?;
+    if section_crc(header, index, summed) != u32::from_le_bytes(*crc) {
+        return None;
+    }
+    decode_section_fields(bytes).ok().flatten()
+}
+
+fn decode_section_fields(bytes: &[u8]) -> Result<Option<PlacedSection>, Short> {
     let mut fields = Fields::new(bytes);
     let [kind, _, _, _] = fields.array()?;
     let batches = fields.u32()?;
     let partition = fields.partition()?;
     let leader_epoch = LeaderEpoch(fields.i32()?);
     let (from, next) = (Offset(fields.i64()?), Offset(fields.i64()?));
-    let (len, fronts_crc) = (fields.u64()?, fields.u32()?);
+    let (data_at, len, fronts_crc) = (u64::from(fields.u32()?), fields.u32()?, fields.u32()?);
     let content = match kind {
         BATCHES => Content::Batches {
             leader_epoch,
@@ -245,9 +269,12 @@ fn decode_section(bytes: &[u8]) -> Result<Result<Section, NotAnEntry>, Short> {
         },
         LOG_START => Content::LogStart { to: from },
         DELETE => Content::Delete,
-        _ => return Ok(Err(NotAnEntry::Damaged("unknown kind of section"))),
+        _ => return Ok(None),
     };
-    Ok(Ok(Section { partition, content }))
+    Ok(Some(PlacedSection {
+        section: Section { partition, content },
+        data_at,
+    }))
 }
 
 #[cfg(test)]
@@ -301,8 +328,15 @@ mod tests {
     }
 
     fn decode(bytes: &[u8]) -> Result<(EntryHeader, Vec<Section>), NotAnEntry> {
-        let (header, table) = bytes.split_first_chunk().ok_or(NotAnEntry::NoMagic)?;
-        Ok((decode_header(header)?, decode_table(header, table)?))
+        let (fixed, table) = bytes.split_first_chunk().ok_or(NotAnEntry::NoMagic)?;
+        let header = decode_header(fixed)?;
+        let sections = (0..)
+            .zip(table.as_chunks().0)
+            .map(|(index, section)| {
+                decode_section(&header, index, section).map(|placed| placed.section)
+            })
+            .collect::<Option<Vec<_>>>();
+        Ok((header, sections.ok_or(NotAnEntry::Damaged("section"))?))
     }
 
     #[test]
@@ -316,22 +350,56 @@ mod tests {
     #[test]
     fn every_flipped_bit_is_seen() {
         let bytes = encoded();
-        for at in 0..bytes.len() {
-            for bit in 0..8 {
-                let mut flipped = bytes.clone();
-                flipped[at] ^= 1 << bit;
-                assert!(decode(&flipped).is_err(), "byte {at} bit {bit}");
-            }
+        for bit in 0..bytes.len() * 8 {
+            let mut flipped = bytes.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert!(decode(&flipped).is_err(), "bit {bit}");
         }
     }
 
     #[test]
+    fn a_section_of_another_place_is_not_taken() {
+        let (header, _) = example();
+        let bytes = encoded();
+        let table = bytes[HEADER_SIZE..].as_chunks().0;
+        let check = |header: EntryHeader, index: u32, expect: bool| {
+            assert_eq!(
+                decode_section(&header, index, &table[1]).is_some(),
+                expect,
+                "{header:?} {index}"
+            );
+        };
+        check(header, 1, true);
+        check(header, 0, false);
+        check(
+            EntryHeader {
+                position: 8192,
+                ..header
+            },
+            1,
+            false,
+        );
+        check(
+            EntryHeader {
+                sequence: 98,
+                ..header
+            },
+            1,
+            false,
+        );
+        check(EntryHeader { salt: 1, ..header }, 1, false);
+    }
+
+    #[test]
     fn a_newer_format_is_named() {
-        let mut bytes = encoded();
-        bytes[4] = 9;
-        assert_eq!(decode(&bytes), Err(NotAnEntry::Newer(9)));
-        bytes[4] = 1;
-        bytes[6] = 2;
-        assert_eq!(decode(&bytes), Err(NotAnEntry::Encrypted(2)));
+        let with = |at: usize, value: u8| {
+            let mut bytes = encoded();
+            bytes[at] = value;
+            let crc = crc32c(&bytes[..HEADER_SIZE - 4]);
+            bytes[HEADER_SIZE - 4..HEADER_SIZE].copy_from_slice(&crc.to_le_bytes());
+            decode(&bytes)
+        };
+        assert_eq!(with(4, 9), Err(NotAnEntry::Newer(9)));
+        assert_eq!(with(6, 2), Err(NotAnEntry::Encrypted(2)));
     }
 }

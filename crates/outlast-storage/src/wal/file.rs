@@ -4,7 +4,7 @@
 
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use outlast_records::{Timestamp, crc32c};
 
@@ -22,7 +22,10 @@ pub(crate) struct WalFile {
     pub(crate) number: u64,
     pub(crate) path: PathBuf,
     pub(crate) salt: u64,
+    pub(crate) created: Timestamp,
     pub(crate) file: Arc<dyn IoFile>,
+    /// Its index, once it is sealed and has one.
+    pub(crate) side_car: OnceLock<Arc<dyn IoFile>>,
 }
 
 impl std::fmt::Debug for WalFile {
@@ -68,12 +71,24 @@ impl WalFile {
             let _ = io.remove(&path);
             return Err(e);
         }
-        Ok(WalFile {
+        Ok(WalFile::new(number, path, salt, now, file))
+    }
+
+    pub(crate) fn new(
+        number: u64,
+        path: PathBuf,
+        salt: u64,
+        created: Timestamp,
+        file: Arc<dyn IoFile>,
+    ) -> WalFile {
+        WalFile {
             number,
             path,
             salt,
+            created,
             file,
-        })
+            side_car: OnceLock::new(),
+        }
     }
 
     /// Opens an existing file and checks its header.
@@ -82,25 +97,49 @@ impl WalFile {
         dir: &Path,
         store_id: u128,
         number: u64,
-    ) -> Result<WalFile, StorageError> {
+    ) -> Result<Opened, StorageError> {
         let path = wal_path(dir, number);
         let file = io.open(&path).map_err(StorageError::io("opening", &path))?;
-        let mut header = [0; FILE_HEADER_SIZE as usize];
-        match read_exact(&*file, &mut header, 0) {
+        let mut bytes = [0; FILE_HEADER_SIZE as usize];
+        match read_exact(&*file, &mut bytes, 0) {
             Ok(()) => {}
             Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
-                return Err(damaged(&path, "the file header is cut off"));
+                return Ok(Opened::NoHeader {
+                    file,
+                    what: "the file header is cut off",
+                });
             }
             Err(e) => return Err(StorageError::io("reading", &path)(e)),
         }
-        let salt = decode_header(&header, &path, store_id, number)?;
-        Ok(WalFile {
+        let header = match decode_header(&bytes, &path)? {
+            Ok(header) => header,
+            Err(what) => return Ok(Opened::NoHeader { file, what }),
+        };
+        if header.store_id != store_id {
+            return Ok(Opened::Foreign("it belongs to another data directory"));
+        }
+        if header.number != number {
+            return Ok(Opened::Foreign("it has the name of another file"));
+        }
+        Ok(Opened::Whole(WalFile::new(
             number,
             path,
-            salt,
+            header.salt,
+            header.created,
             file,
-        })
+        )))
     }
+}
+
+/// What a file with the name of a write-ahead log file is.
+pub(crate) enum Opened {
+    Whole(WalFile),
+    /// Its entries may be good all the same.
+    NoHeader {
+        file: Arc<dyn IoFile>,
+        what: &'static str,
+    },
+    Foreign(&'static str),
 }
 
 /// Reserves space where the file system can; where it can't, a full disk shows at the write instead.
@@ -128,33 +167,41 @@ fn encode_header(store_id: u128, number: u64, salt: u64, now: Timestamp) -> Vec<
     out
 }
 
+struct FileHeader {
+    store_id: u128,
+    number: u64,
+    salt: u64,
+    created: Timestamp,
+}
+
+/// Decodes the header; the inner error says what is damaged.
 fn decode_header(
     bytes: &[u8; FILE_HEADER_SIZE as usize],
     path: &Path,
-    store_id: u128,
-    number: u64,
-) -> Result<u64, StorageError> {
+) -> Result<Result<FileHeader, &'static str>, StorageError> {
+    const STRUCTURE: &str = "write-ahead log file";
     let (body, crc) = bytes.split_at(bytes.len() - 4);
     let mut fields = Fields::new(body);
     let mut decode = || -> Result<_, Short> {
         let (magic, version, cipher) = (fields.u32()?, fields.u16()?, fields.u8()?);
         fields.take(9)?;
-        Ok((
-            magic,
-            version,
-            cipher,
-            fields.u128()?,
-            fields.u64()?,
-            fields.u64()?,
-        ))
+        let header = FileHeader {
+            store_id: fields.u128()?,
+            number: fields.u64()?,
+            salt: fields.u64()?,
+            created: Timestamp(fields.i64()?),
+        };
+        Ok((magic, version, cipher, header))
     };
-    let Ok((magic, version, cipher, found_store, found_number, salt)) = decode() else {
-        return Err(damaged(path, "the file header is cut off"));
+    let Ok((magic, version, cipher, header)) = decode() else {
+        return Ok(Err("the file header is cut off"));
     };
     if magic != MAGIC {
-        return Err(damaged(path, "this is not a write-ahead log file"));
+        return Ok(Err("there is no file header"));
     }
-    const STRUCTURE: &str = "write-ahead log file";
+    if crc32c(body).to_le_bytes() != *crc {
+        return Ok(Err("the checksum of the file header does not match"));
+    }
     if version != VERSION {
         return Err(StorageError::NewerFormat {
             path: path.to_owned(),
@@ -170,25 +217,5 @@ fn decode_header(
             cipher,
         });
     }
-    if crc32c(body).to_le_bytes() != *crc {
-        return Err(damaged(
-            path,
-            "the checksum of the file header does not match",
-        ));
-    }
-    if found_store != store_id {
-        return Err(damaged(path, "this file belongs to another data directory"));
-    }
-    if found_number != number {
-        return Err(damaged(path, "this file has the name of another one"));
-    }
-    Ok(salt)
-}
-
-fn damaged(path: &Path, what: &str) -> StorageError {
-    StorageError::Damaged {
-        path: path.to_owned(),
-        position: 0,
-        what: what.to_owned(),
-    }
+    Ok(Ok(header))
 }

@@ -194,8 +194,10 @@ impl WriterCore {
                 })?;
             self.seal();
             self.next_file += 1;
+            let file = Arc::new(file);
+            self.shared.file_created(&file, self.next_sequence);
             self.active = Some(Active {
-                file: Arc::new(file),
+                file,
                 position: FILE_HEADER_SIZE,
                 reserved,
                 runs: 0,
@@ -228,13 +230,25 @@ impl WriterCore {
     /// Lets the file be; the next entry goes into another. The side-car is made elsewhere.
     pub(crate) fn seal(&mut self) {
         if let Some(active) = self.active.take() {
-            self.shared.sealed(Sealed {
+            self.shared.file_sealed(Sealed {
                 file: active.file,
                 end: active.position,
                 first_sequence: active.first_sequence,
                 next_sequence: self.next_sequence,
                 touched: active.touched,
             });
+        }
+    }
+
+    /// Seals a file that has been open for long, so that retention can get at it.
+    pub(crate) fn seal_if_old(&mut self) {
+        let now = self.shared.clock.now().0;
+        let age = self.shared.options.wal_file_age_ms;
+        let is_old = |active: &Active| {
+            active.position > FILE_HEADER_SIZE && now.saturating_sub(active.file.created.0) >= age
+        };
+        if self.active.as_ref().is_some_and(is_old) {
+            self.seal();
         }
     }
 
@@ -281,7 +295,9 @@ impl WriterCore {
                 active.touched.push(Arc::clone(&section.log));
             }
         }
-        self.shared.forget(&deleted);
+        if let Some(active) = &self.active {
+            self.shared.forget(&deleted, active.file.number);
+        }
         {
             let mut queue = self.shared.sequencer.lock();
             queue.release(group.bytes);
@@ -307,11 +323,6 @@ impl WriterCore {
         for group in failed {
             group.commit.resolve(Err(error.clone()));
         }
-    }
-
-    #[cfg(test)]
-    pub(crate) fn position(&self) -> Option<u64> {
-        self.active.as_ref().map(|active| active.position)
     }
 }
 
@@ -350,7 +361,7 @@ fn describe(group: &Group, section: &QueuedSection, fronts: &mut Vec<u8>) -> Sec
                 next: batches
                     .last()
                     .map_or(Offset::NONE, |batch| batch.header.next_offset()),
-                len: batches.iter().map(|batch| batch.bytes.len() as u64).sum(),
+                len: batches.iter().map(|batch| batch.bytes.len() as u32).sum(),
                 fronts_crc: crc32c(fronts),
             }
         }
