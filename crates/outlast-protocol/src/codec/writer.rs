@@ -10,6 +10,8 @@ use crate::EncodeError;
 /// Bytes of at least this length become a link of their own; below it a copy is cheaper than another I/O vector.
 const LINK_MIN_BYTES: usize = 1024;
 const FRAME_LENGTH_BYTES: usize = 4;
+/// Room for what most frames need beside their records, so that they don't grow step by step.
+const FRAME_FIRST_ALLOCATION: usize = 256;
 
 #[derive(Debug, Default)]
 pub struct Writer {
@@ -53,6 +55,7 @@ impl Writer {
     /// Starts a frame: room for the length that `finish_frame` fills in.
     pub fn frame() -> Self {
         let mut writer = Self::new();
+        writer.tail.reserve(FRAME_FIRST_ALLOCATION);
         writer.i32(0);
         writer
     }
