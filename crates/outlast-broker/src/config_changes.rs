@@ -1,0 +1,229 @@
+//! Changing configuration: pure decisions on a metadata image, for topics and for brokers.
+
+use outlast_protocol::ErrorCode;
+
+use crate::broker_config::{BrokerConfig, BrokerKey, NODE_ID};
+use crate::config_definition::{ConfigError, list};
+use crate::config_values::{TopicValues, broker_synonyms};
+use crate::error::ApiError;
+use crate::metadata::{MetadataImage, MetadataRecord};
+use crate::topic_config::{self, ConfigMap};
+use crate::topic_name;
+use crate::topics::effective_topic_defaults;
+
+/// Kafka's numbers for what a configuration belongs to.
+pub const TOPIC: i8 = 2;
+pub const BROKER: i8 = 4;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Operation {
+    Set(String),
+    /// Back to the default.
+    Delete,
+    /// To a list.
+    Append(String),
+    Subtract(String),
+}
+
+/// What is altered. Everything in it is altered, or nothing.
+#[derive(Debug)]
+pub struct Alteration<'a> {
+    pub resource_type: i8,
+    pub resource_name: &'a str,
+    pub operations: Vec<(String, Operation)>,
+    /// Values that are not named go back to their defaults (AlterConfigs, not the incremental one).
+    pub replace: bool,
+}
+
+pub fn plan_alteration(
+    image: &MetadataImage,
+    broker: &BrokerConfig,
+    alteration: &Alteration<'_>,
+) -> Result<Vec<MetadataRecord>, ApiError> {
+    let mut names: Vec<&str> = alteration
+        .operations
+        .iter()
+        .map(|(name, _)| name.as_str())
+        .collect();
+    names.sort_unstable();
+    if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+        let message = format!("{} is altered more than once", twice[0]);
+        return Err(ApiError::new(ErrorCode::InvalidRequest, message));
+    }
+    match alteration.resource_type {
+        TOPIC => plan_topic(image, broker, alteration),
+        BROKER => plan_broker(image, broker, alteration),
+        other => Err(unknown_resource_type(other)),
+    }
+}
+
+pub fn unknown_resource_type(resource_type: i8) -> ApiError {
+    let what = match resource_type {
+        8 => "the log levels of a broker",
+        16 => "client metrics",
+        32 => "the configuration of groups",
+        _ => "resources of this type",
+    };
+    let message = format!("{what} (type {resource_type}) are not served by this release");
+    ApiError::new(ErrorCode::InvalidRequest, message)
+}
+
+fn plan_topic(
+    image: &MetadataImage,
+    broker: &BrokerConfig,
+    alteration: &Alteration<'_>,
+) -> Result<Vec<MetadataRecord>, ApiError> {
+    topic_name::validate(alteration.resource_name)?;
+    let Some(topic) = image.topic(alteration.resource_name) else {
+        return Err(ErrorCode::UnknownTopicOrPartition.into());
+    };
+    let values = TopicValues::new(image, broker, &topic.config);
+    let altered = alter(&topic.config, alteration, |name| {
+        let definition = topic_config::definition(name)?;
+        Some((definition.kind.is_list(), values.effective(definition).0))
+    })?;
+    let altered = topic_config::validate(&altered, &effective_topic_defaults(image, broker))?;
+    Ok(differences(&topic.config, &altered)
+        .map(|(key, value)| MetadataRecord::TopicConfig {
+            id: topic.id,
+            key,
+            value,
+        })
+        .collect())
+}
+
+fn plan_broker(
+    image: &MetadataImage,
+    config: &BrokerConfig,
+    alteration: &Alteration<'_>,
+) -> Result<Vec<MetadataRecord>, ApiError> {
+    let broker = broker_name(alteration.resource_name)?;
+    let before = image.broker_config(&broker).cloned().unwrap_or_default();
+    for (name, _) in &alteration.operations {
+        match BrokerKey::find(name) {
+            Some(key) if key.is_dynamic() => {}
+            Some(_) => {
+                let message = format!(
+                    "{name} cannot be changed while the broker runs: set it and start again"
+                );
+                return Err(ApiError::new(ErrorCode::InvalidRequest, message));
+            }
+            None => {
+                return Err(ConfigError::UnknownName {
+                    scope: "broker",
+                    name: name.clone(),
+                }
+                .into());
+            }
+        }
+    }
+    let altered = alter(&before, alteration, |name| {
+        let key = BrokerKey::find(name)?;
+        let value = broker_synonyms(image, config, key)
+            .first()
+            .map(|first| first.value.clone());
+        Some((key.definition().kind.is_list(), value.unwrap_or_default()))
+    })?;
+    let mut checked = ConfigMap::new();
+    for (name, value) in altered {
+        if let Some(key) = BrokerKey::find(&name) {
+            checked.insert(name, key.check(&value)?);
+        }
+    }
+    let records: Vec<_> = differences(&before, &checked)
+        .map(|(key, value)| MetadataRecord::BrokerConfig {
+            broker: broker.clone(),
+            key,
+            value,
+        })
+        .collect();
+    let mut after = image.clone();
+    records.iter().for_each(|record| after.apply(record));
+    topic_config::validate(&ConfigMap::new(), &effective_topic_defaults(&after, config))?;
+    Ok(records)
+}
+
+/// The empty name stands for all brokers.
+pub fn broker_name(name: &str) -> Result<String, ApiError> {
+    match name.parse::<i32>() {
+        _ if name.is_empty() => Ok(String::new()),
+        Ok(NODE_ID) => Ok(NODE_ID.to_string()),
+        Ok(_) => {
+            let message = format!("broker {name} is not known: the one broker is {NODE_ID}");
+            Err(ApiError::new(ErrorCode::InvalidRequest, message))
+        }
+        Err(_) => {
+            let message = format!(
+                "{name:?} is not a broker id: it must be a number, or empty for all brokers"
+            );
+            Err(ApiError::new(ErrorCode::InvalidRequest, message))
+        }
+    }
+}
+
+/// `current` gives, for a known key, whether it is a list and its effective value.
+fn alter(
+    before: &ConfigMap,
+    alteration: &Alteration<'_>,
+    current: impl Fn(&str) -> Option<(bool, String)>,
+) -> Result<ConfigMap, ApiError> {
+    let mut after = if alteration.replace {
+        ConfigMap::new()
+    } else {
+        before.clone()
+    };
+    for (name, operation) in &alteration.operations {
+        let value = match operation {
+            Operation::Set(value) => value.clone(),
+            Operation::Delete => {
+                after.remove(name);
+                continue;
+            }
+            Operation::Append(words) | Operation::Subtract(words) => {
+                let Some((is_list, current)) = current(name) else {
+                    return Err(ConfigError::UnknownName {
+                        scope: "topic",
+                        name: name.clone(),
+                    }
+                    .into());
+                };
+                if !is_list {
+                    let message = format!(
+                        "{name} is not a list: it can be set or deleted, not appended to or subtracted from"
+                    );
+                    return Err(ApiError::new(ErrorCode::InvalidConfig, message));
+                }
+                edit_list(&current, words, matches!(operation, Operation::Append(_)))
+            }
+        };
+        after.insert(name.clone(), value);
+    }
+    Ok(after)
+}
+
+fn edit_list(current: &str, words: &str, append: bool) -> String {
+    let mut values: Vec<&str> = list(current).collect();
+    for word in list(words) {
+        if !append {
+            values.retain(|value| *value != word);
+        } else if !values.contains(&word) {
+            values.push(word);
+        }
+    }
+    values.join(",")
+}
+
+fn differences<'a>(
+    before: &'a ConfigMap,
+    after: &'a ConfigMap,
+) -> impl Iterator<Item = (String, Option<String>)> + 'a {
+    let removed = before
+        .keys()
+        .filter(|key| !after.contains_key(*key))
+        .map(|key| (key.clone(), None));
+    let set = after
+        .iter()
+        .filter(|(key, value)| before.get(*key) != Some(value))
+        .map(|(key, value)| (key.clone(), Some(value.clone())));
+    removed.chain(set)
+}

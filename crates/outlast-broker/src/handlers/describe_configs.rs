@@ -1,0 +1,156 @@
+//! DescribeConfigs: every key of a topic or a broker, with its value and where that comes from.
+
+use outlast_protocol::messages::describe_configs::{
+    DescribeConfigsResource, DescribeConfigsResourceResult, DescribeConfigsResult,
+    DescribeConfigsSynonym,
+};
+use outlast_protocol::messages::{DescribeConfigsRequest, DescribeConfigsResponse};
+use outlast_protocol::{ErrorCode, Str};
+
+use crate::broker::Broker;
+use crate::broker_config::BrokerKey;
+use crate::config_changes::{BROKER, TOPIC, broker_name, unknown_resource_type};
+use crate::config_values::{ConfigSource, Synonym, TopicValues, broker_synonyms};
+use crate::dispatch::RequestContext;
+use crate::error::ApiError;
+use crate::topic_config::DEFINITIONS;
+use crate::topic_name;
+
+#[derive(Clone, Copy)]
+struct Include {
+    synonyms: bool,
+    documentation: bool,
+}
+
+pub(crate) async fn handle(
+    context: &RequestContext<'_>,
+    request: DescribeConfigsRequest,
+) -> DescribeConfigsResponse {
+    let include = Include {
+        synonyms: request.include_synonyms,
+        documentation: request.include_documentation,
+    };
+    let results = request.resources.into_iter().map(|resource| {
+        let configs = match resource.resource_type {
+            TOPIC => topic(context.broker, &resource, include),
+            BROKER => broker(context.broker, &resource, include),
+            other => Err(unknown_resource_type(other)),
+        };
+        let (error_code, error_message, configs) = match configs {
+            Ok(configs) => (0, None, configs),
+            Err(error) => (error.code.code(), error.text(), Vec::new()),
+        };
+        DescribeConfigsResult {
+            error_code,
+            error_message,
+            resource_type: resource.resource_type,
+            resource_name: resource.resource_name,
+            configs,
+        }
+    });
+    DescribeConfigsResponse {
+        results: results.collect(),
+        ..Default::default()
+    }
+}
+
+/// No keys, or an empty list of them, asks for all.
+fn is_asked(resource: &DescribeConfigsResource, name: &str) -> bool {
+    let keys = resource.configuration_keys.as_deref().unwrap_or_default();
+    keys.is_empty() || keys.iter().any(|key| &**key == name)
+}
+
+fn topic(
+    broker: &Broker,
+    resource: &DescribeConfigsResource,
+    include: Include,
+) -> Result<Vec<DescribeConfigsResourceResult>, ApiError> {
+    topic_name::validate(&resource.resource_name)?;
+    let image = broker.metadata.image();
+    let Some(topic) = image.topic(&resource.resource_name) else {
+        return Err(ErrorCode::UnknownTopicOrPartition.into());
+    };
+    let values = TopicValues::new(&image, &broker.config, &topic.config);
+    let asked = DEFINITIONS
+        .iter()
+        .filter(|definition| is_asked(resource, definition.name));
+    let described = asked.map(|definition| {
+        let (value, source) = values.effective(definition);
+        DescribeConfigsResourceResult {
+            name: Str::from_static(definition.name),
+            value: Some(value.into()),
+            config_source: source.code(),
+            synonyms: if include.synonyms {
+                synonyms(values.synonyms(definition))
+            } else {
+                Vec::new()
+            },
+            config_type: definition.kind.protocol_type(),
+            documentation: include
+                .documentation
+                .then(|| definition.documentation().into()),
+            ..Default::default()
+        }
+    });
+    Ok(described.collect())
+}
+
+/// For one broker all its keys; for all brokers (the empty name) only what was set for all of them while they ran.
+fn broker(
+    broker: &Broker,
+    resource: &DescribeConfigsResource,
+    include: Include,
+) -> Result<Vec<DescribeConfigsResourceResult>, ApiError> {
+    let name = broker_name(&resource.resource_name)?;
+    let image = broker.metadata.image();
+    let described = BrokerKey::all()
+        .filter(|key| is_asked(resource, key.name()))
+        .filter_map(|key| {
+            let mut values = broker_synonyms(&image, &broker.config, key);
+            if name.is_empty() {
+                values.retain(|value| value.source == ConfigSource::DynamicDefaultBroker);
+            }
+            let first = values.first()?;
+            Some(DescribeConfigsResourceResult {
+                name: Str::from_static(key.name()),
+                value: Some(effective(key, first)),
+                read_only: !key.is_dynamic(),
+                config_source: first.source.code(),
+                config_type: key.definition().kind.protocol_type(),
+                documentation: include
+                    .documentation
+                    .then(|| key.definition().documentation().into()),
+                synonyms: if include.synonyms {
+                    synonyms(values)
+                } else {
+                    Vec::new()
+                },
+                ..Default::default()
+            })
+        });
+    Ok(described.collect())
+}
+
+/// A coarser unit's value is shown in the key's own unit.
+fn effective(key: BrokerKey, first: &Synonym) -> Str {
+    let given = [(first.name.clone(), first.value.clone())].into();
+    match key {
+        BrokerKey::TopicDefault { name, topic } if first.name != name => {
+            crate::broker_config::topic_defaults(&given)
+                .remove(topic.name)
+                .map_or_else(|| first.value.as_str().into(), Str::from)
+        }
+        BrokerKey::TopicDefault { .. } | BrokerKey::Fixed(_) => first.value.as_str().into(),
+    }
+}
+
+fn synonyms(values: Vec<Synonym>) -> Vec<DescribeConfigsSynonym> {
+    values
+        .into_iter()
+        .map(|synonym| DescribeConfigsSynonym {
+            name: synonym.name.into(),
+            value: Some(synonym.value.into()),
+            source: synonym.source.code(),
+        })
+        .collect()
+}

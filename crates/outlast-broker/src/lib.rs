@@ -1,0 +1,43 @@
+//! The broker: Kafka's semantics over a store, without sockets and without a clock of its own.
+//!
+//! A request's way is `Broker::handle` → `dispatch` (one list of all APIs) → a handler (one file an API) → a partition's
+//! log. Topics and configuration are a fold over the metadata log (`metadata`), made ready for use in `topics`. Groups
+//! are state machines (`group`) in a shell that makes their records durable (`coordinator`).
+//!
+//! Bytes that came from a client never panic here: what is wrong with them is answered in the protocol's own codes.
+
+mod authorized_operations;
+mod broker;
+mod broker_config;
+mod config_changes;
+mod config_definition;
+mod config_values;
+mod connection;
+pub mod coordinator;
+mod dispatch;
+mod error;
+mod fetch;
+pub mod group;
+mod group_coordinator;
+mod handlers;
+mod host_port;
+mod metadata;
+mod metrics;
+mod producer_ids;
+mod random;
+mod response_errors;
+mod topic_changes;
+mod topic_config;
+mod topic_name;
+mod topics;
+
+pub use broker::Broker;
+pub use broker_config::{BrokerConfig, BrokerKey, NODE_ID};
+pub use config_definition::{ConfigDefinition, ConfigError, ConfigKind, Effect};
+pub use connection::{ClientSoftware, Connection};
+pub use dispatch::{served_apis, served_versions};
+pub use error::{ApiError, BrokerError, CloseConnection};
+pub use host_port::HostPort;
+pub use metadata::{METADATA_PARTITION, MetadataRecord, MetadataRecordError};
+pub use metrics::BrokerMetrics;
+pub use topic_config::{ConfigMap, DEFINITIONS as TOPIC_CONFIGS};
