@@ -13,6 +13,7 @@ pub mod io;
 mod maintenance;
 mod manifest;
 mod metrics;
+pub mod offline;
 mod options;
 mod partition;
 mod producers;

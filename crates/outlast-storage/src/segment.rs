@@ -33,6 +33,9 @@ pub use writer::{PartitionWriter, SegmentWriteError, SegmentWriter};
 /// A chunk ends with the batch that makes it this long: what a reader may read for nothing at each end.
 pub const CHUNK_BYTES: u64 = 16 * 1024;
 
+/// Where the segments of a data directory lie.
+pub const DIR: &str = "segments";
+
 /// The extension of a segment's file.
 pub const EXTENSION: &str = "segment";
 

@@ -42,15 +42,18 @@ fn put_preamble(out: &mut Vec<u8>, magic: u32) {
     out.put_u32(0); // key id
 }
 
-/// The version is looked at before the checksum, whose place a newer version may have moved.
-fn take_preamble(fields: &mut Fields<'_>, magic: u32) -> Result<(), Unreadable> {
+/// Checks the checksum over all of `bytes` and then what the preamble says: a flipped bit in the version is damage,
+/// not a newer release. Every version keeps the checksum at the end.
+fn open_structure(bytes: &[u8], magic: u32) -> Result<Fields<'_>, Unreadable> {
+    let mut fields = Fields::new(bytes);
     if fields.u32()? != magic {
         return Err(Unreadable::Damaged("its magic number is wrong"));
     }
+    check_crc(bytes)?;
     let (version, cipher) = (fields.u16()?, fields.u8()?);
     let (_reserved, _key_id) = (fields.u8()?, fields.u32()?);
     match (version, cipher) {
-        (VERSION, 0) => Ok(()),
+        (VERSION, 0) => Ok(fields),
         (VERSION, cipher) => Err(Unreadable::Encrypted(cipher)),
         (version, _) => Err(Unreadable::Newer(version)),
     }
@@ -81,9 +84,7 @@ pub(super) fn encode_header(id: &SegmentId) -> Vec<u8> {
 }
 
 pub(super) fn decode_header(bytes: &[u8]) -> Result<SegmentId, Unreadable> {
-    let mut fields = Fields::new(bytes);
-    take_preamble(&mut fields, HEADER_MAGIC)?;
-    check_crc(bytes)?;
+    let mut fields = open_structure(bytes, HEADER_MAGIC)?;
     fields.u32()?;
     Ok(SegmentId {
         store_id: fields.u128()?,
@@ -118,9 +119,7 @@ pub(super) fn encode_tail(tail: &Tail) -> Vec<u8> {
 }
 
 pub(super) fn decode_tail(bytes: &[u8]) -> Result<Tail, Unreadable> {
-    let mut fields = Fields::new(bytes);
-    take_preamble(&mut fields, TAIL_MAGIC)?;
-    check_crc(bytes)?;
+    let mut fields = open_structure(bytes, TAIL_MAGIC)?;
     let (partitions, directory_position, directory_crc) =
         (fields.u32()?, fields.u64()?, fields.u32()?);
     fields.u32()?;

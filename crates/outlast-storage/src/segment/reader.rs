@@ -96,6 +96,11 @@ impl<S: ByteSource> SegmentReader<S> {
         Ok(id)
     }
 
+    /// Bytes of the whole segment.
+    pub fn total_len(&self) -> u64 {
+        self.tail.total_len
+    }
+
     /// The directory, in the order of partition ids.
     pub fn partitions(&self) -> &[SegmentPartition] {
         &self.directory
@@ -182,6 +187,16 @@ impl<S: ByteSource> SegmentReader<S> {
                 from.max(limit)
             },
         })
+    }
+
+    /// All batches of one chunk of the index.
+    pub fn read_chunk(
+        &self,
+        entry: &SegmentPartition,
+        index: &PartitionIndex,
+        chunk: usize,
+    ) -> Result<Bytes, StorageError> {
+        self.read_chunks(entry, index, chunk..chunk + 1)
     }
 
     /// The first record at or after `from` whose timestamp is at least `timestamp`: its offset, timestamp and
