@@ -46,10 +46,6 @@ impl Member {
         millis(self.session_timeout_ms)
     }
 
-    pub fn supports(&self, protocol: &Str) -> bool {
-        self.protocols.iter().any(|p| &p.name == protocol)
-    }
-
     /// The metadata for the protocol; empty if the member doesn't support it.
     pub fn metadata(&self, protocol: Option<&Str>) -> Bytes {
         self.protocols

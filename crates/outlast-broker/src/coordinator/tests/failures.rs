@@ -166,10 +166,10 @@ async fn members_of_a_stable_group_live_through_a_full_disk() {
         .await;
     assert!(!parked.is_finished());
     // Another group of the same shard fills the disk.
-    let neighbour = (0..).map(|n| Str::from(format!("n{n}")));
+    let mut names = (0..).map(|n| Str::from(format!("n{n}")));
     let same_shard =
         |name: &Str| process.groups.partition_of(name) == process.groups.partition_of(GROUP);
-    let neighbour = neighbour.filter(same_shard).next().unwrap();
+    let neighbour = names.find(same_shard).unwrap();
     disk.set_full(true);
     loop {
         let request = OffsetCommitRequest {

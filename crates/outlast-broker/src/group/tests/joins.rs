@@ -61,7 +61,8 @@ fn an_id_that_is_not_used_within_the_session_timeout_is_forgotten() {
 #[test]
 fn what_can_not_join_is_refused() {
     let unknown = MemberId::from("unknown");
-    let refused: &[(&str, ErrorCode, fn(&mut JoinGroupRequest))] = &[
+    type Refused = (&'static str, ErrorCode, fn(&mut JoinGroupRequest));
+    let refused: &[Refused] = &[
         ("no group", ErrorCode::InvalidGroupId, |r| {
             r.group_id = Str::default()
         }),

@@ -74,7 +74,8 @@ fn offset_keys_of_old_are_read() {
 
 #[test]
 fn what_cannot_be_read_is_an_error_and_not_a_loss() {
-    let cases: &[(Option<&'static [u8]>, Option<&'static [u8]>)] = &[
+    type Stored = Option<&'static [u8]>;
+    let cases: &[(Stored, Stored)] = &[
         (None, None),
         (Some(b"\0\x01\0\x05g"), None),
         (Some(b"\0\x02\0\x01g"), Some(b"")),

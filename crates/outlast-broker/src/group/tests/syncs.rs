@@ -58,7 +58,8 @@ fn a_member_that_the_leader_forgot_gets_an_empty_assignment() {
 
 #[test]
 fn what_does_not_fit_the_generation_is_refused() {
-    let refused: &[(&str, ErrorCode, fn(&mut SyncGroupRequest))] = &[
+    type Refused = (&'static str, ErrorCode, fn(&mut SyncGroupRequest));
+    let refused: &[Refused] = &[
         ("no group", ErrorCode::InvalidGroupId, |r| {
             r.group_id = Str::default()
         }),
