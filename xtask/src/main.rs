@@ -4,6 +4,7 @@
 //! the measurements. Nothing here is linked into Outlast; it is compiled before everything else,
 //! so it stays small.
 
+mod bench;
 mod broker;
 mod crash;
 mod dependencies;
@@ -39,6 +40,8 @@ enum Command {
     Examples(examples::ExamplesArgs),
     /// Kill the broker at random moments under load and check that nothing acknowledged was lost
     Crash(crash::CrashArgs),
+    /// Measure Outlast, alone or against another broker
+    Bench(bench::BenchArgs),
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -48,6 +51,10 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Tidy(args) => tidy::run(&args, &mut tally)?,
         Command::Examples(args) => examples::run(&args, &mut tally)?,
         Command::Crash(args) => return crash::run_alone(&args),
+        Command::Bench(args) => {
+            bench::run(&args)?;
+            return Ok(ExitCode::SUCCESS);
+        }
     }
     Ok(tally.finish())
 }
