@@ -93,12 +93,12 @@ impl FetchSet {
 
     /// In a session, what happened between two requests.
     pub fn collect_news(&mut self) {
-        let marked = self
-            .watcher
-            .as_ref()
-            .map(Watcher::take_marked)
-            .unwrap_or_default();
-        for token in marked {
+        let Some(watcher) = &self.watcher else {
+            // Nobody has watched so far: everything may be news, once.
+            self.watch_all();
+            return (0..self.states.len()).for_each(|place| self.set_due(place));
+        };
+        for token in watcher.take_marked() {
             self.set_due(token as usize);
         }
     }

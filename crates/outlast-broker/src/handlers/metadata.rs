@@ -161,6 +161,7 @@ fn topic_by_id(context: &RequestContext<'_>, id: Uuid) -> MetadataResponseTopic 
         Ok(topic) => known(topic),
         Err(error) => MetadataResponseTopic {
             error_code: error.code.code(),
+            name: None,
             topic_id: id,
             ..Default::default()
         },

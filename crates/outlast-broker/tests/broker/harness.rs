@@ -1,0 +1,325 @@
+//! A broker without a network: requests are encoded, handled and decoded in this process.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use bytes::{Bytes, BytesMut};
+use outlast_broker::{Broker, BrokerConfig, CloseConnection, ConfigMap, Connection, HostPort};
+use outlast_protocol::messages::create_topics::{CreatableTopic, CreatableTopicConfig};
+use outlast_protocol::messages::fetch::{FetchPartition, FetchTopic};
+use outlast_protocol::messages::produce::{
+    PartitionProduceData, PartitionProduceResponse, TopicProduceData,
+};
+use outlast_protocol::messages::*;
+use outlast_protocol::{ErrorCode, Request, RequestHeader, frame};
+use outlast_records::{
+    BatchBuilder, CheckedBatch, Compression, NewRecord, ProducerEpoch, ProducerId, Sequence,
+    Timestamp,
+};
+use outlast_storage::{Clock, DiskIo, Store, StoreOptions};
+use tempfile::TempDir;
+use uuid::Uuid;
+
+/// Where the test clock starts.
+pub const START: i64 = 1_800_000_000_000;
+
+pub struct TestClock(AtomicI64);
+
+impl Clock for TestClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(self.0.load(Ordering::Relaxed))
+    }
+}
+
+impl TestClock {
+    pub fn advance_ms(&self, ms: i64) {
+        self.0.fetch_add(ms, Ordering::Relaxed);
+    }
+}
+
+pub struct TestBroker {
+    pub broker: Arc<Broker>,
+    pub clock: Arc<TestClock>,
+    pub connection: Arc<Connection>,
+    store: Store,
+    dir: TempDir,
+}
+
+pub fn config(values: &[(&str, &str)]) -> ConfigMap {
+    values
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+        .collect()
+}
+
+impl TestBroker {
+    pub async fn start() -> Self {
+        Self::with(&[]).await
+    }
+
+    pub async fn with(values: &[(&str, &str)]) -> Self {
+        let clock = Arc::new(TestClock(AtomicI64::new(START)));
+        Self::open(tempfile::tempdir().unwrap(), clock, values).await
+    }
+
+    /// Stops the broker and opens another one over the same directory.
+    pub async fn restart(self) -> Self {
+        self.broker.shutdown().await;
+        self.store.shutdown().unwrap();
+        let Self {
+            broker,
+            store,
+            dir,
+            clock,
+            ..
+        } = self;
+        drop(broker);
+        drop(store);
+        // The store's lock goes with its last user, which may be a task that is just ending.
+        tokio::task::yield_now().await;
+        Self::open(dir, clock, &[]).await
+    }
+
+    async fn open(dir: TempDir, clock: Arc<TestClock>, values: &[(&str, &str)]) -> Self {
+        let (store, _) = Store::open(
+            Arc::new(DiskIo::default()),
+            clock.clone(),
+            dir.path(),
+            StoreOptions::default(),
+        )
+        .unwrap();
+        let config = BrokerConfig::new(&config(values)).unwrap();
+        let broker = Broker::open(config, store.clone(), clock.clone())
+            .await
+            .unwrap();
+        let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 50_000));
+        let connection = Arc::new(Connection::new(1, peer, HostPort::new("broker.test", 9092)));
+        Self {
+            broker,
+            clock,
+            connection,
+            store,
+            dir,
+        }
+    }
+
+    pub async fn try_call<R: Request>(
+        &self,
+        version: i16,
+        request: R,
+    ) -> Result<Option<R::Response>, CloseConnection> {
+        let header = RequestHeader {
+            api_key: R::KEY.code(),
+            api_version: version,
+            correlation_id: 77,
+            client_id: Some("test".into()),
+        };
+        let frame = join(&frame::encode_request(&header, &request).unwrap());
+        let answer = self.broker.handle(&self.connection, frame).await?;
+        Ok(answer.map(|answer| {
+            let (header, response) = frame::decode_response::<R>(join(&answer), version).unwrap();
+            assert_eq!(header.correlation_id, 77);
+            response
+        }))
+    }
+
+    pub async fn call<R: Request>(&self, version: i16, request: R) -> R::Response {
+        self.try_call(version, request)
+            .await
+            .unwrap()
+            .expect("a response")
+    }
+
+    pub async fn create_topic(
+        &self,
+        name: &str,
+        partitions: i32,
+        configs: &[(&str, &str)],
+    ) -> Uuid {
+        let request = CreateTopicsRequest {
+            topics: vec![topic(name, partitions, configs)],
+            ..Default::default()
+        };
+        let response = self.call(7, request).await;
+        let result = &response.topics[0];
+        assert_eq!(
+            error(result.error_code),
+            ErrorCode::None,
+            "{:?}",
+            result.error_message
+        );
+        result.topic_id
+    }
+
+    pub async fn produce(
+        &self,
+        topic: &str,
+        partition: i32,
+        records: impl Into<BytesMut>,
+    ) -> PartitionProduceResponse {
+        let response = self
+            .call(12, produce_request(topic, partition, -1, records))
+            .await;
+        response.responses[0].partition_responses[0].clone()
+    }
+
+    /// Appends one batch of these values and checks that it was taken.
+    pub async fn put(&self, topic: &str, partition: i32, values: &[&str]) -> i64 {
+        let answer = self.produce(topic, partition, batch(values)).await;
+        assert_eq!(
+            error(answer.error_code),
+            ErrorCode::None,
+            "{:?}",
+            answer.error_message
+        );
+        answer.base_offset
+    }
+}
+
+impl TestBroker {
+    pub fn metadata_log_start(&self) -> i64 {
+        self.store
+            .log(outlast_broker::METADATA_PARTITION)
+            .start_offset()
+            .0
+    }
+}
+
+/// A frame as the broker gets it or gave it, without its length prefix.
+fn join(chain: &[Bytes]) -> BytesMut {
+    let mut joined = BytesMut::new();
+    chain.iter().for_each(|link| joined.extend_from_slice(link));
+    let length = joined.split_to(4);
+    assert_eq!(
+        i32::from_be_bytes(length[..].try_into().unwrap()) as usize,
+        joined.len()
+    );
+    joined
+}
+
+pub fn error(code: i16) -> ErrorCode {
+    ErrorCode::from_code(code).expect("a known error code")
+}
+
+pub fn topic(name: &str, partitions: i32, configs: &[(&str, &str)]) -> CreatableTopic {
+    CreatableTopic {
+        name: name.into(),
+        num_partitions: partitions,
+        replication_factor: -1,
+        configs: configs
+            .iter()
+            .map(|(name, value)| CreatableTopicConfig {
+                name: (*name).into(),
+                value: Some((*value).into()),
+            })
+            .collect(),
+        ..Default::default()
+    }
+}
+
+pub fn produce_request(
+    topic: &str,
+    partition: i32,
+    acks: i16,
+    records: impl Into<BytesMut>,
+) -> ProduceRequest {
+    ProduceRequest {
+        acks,
+        timeout_ms: 30_000,
+        topic_data: vec![TopicProduceData {
+            name: topic.into(),
+            partition_data: vec![PartitionProduceData {
+                index: partition,
+                records: Some(records.into()),
+            }],
+            ..Default::default()
+        }],
+        ..Default::default()
+    }
+}
+
+pub struct Batch(BatchBuilder);
+
+impl Batch {
+    pub fn new(compression: Compression) -> Self {
+        Self(BatchBuilder::new(compression))
+    }
+
+    pub fn producer(id: i64, epoch: i16, sequence: i32) -> Self {
+        let builder = BatchBuilder::new(Compression::None);
+        Self(builder.producer(ProducerId(id), ProducerEpoch(epoch), Sequence(sequence)))
+    }
+
+    pub fn transactional(self) -> Self {
+        Self(self.0.transactional())
+    }
+
+    pub fn record(mut self, timestamp: i64, key: Option<&str>, value: &str) -> Self {
+        self.0.append(NewRecord {
+            timestamp: Timestamp(timestamp),
+            key: key.map(str::as_bytes),
+            value: Some(value.as_bytes()),
+            headers: &[],
+        });
+        self
+    }
+
+    pub fn values(self, values: &[&str]) -> Self {
+        values
+            .iter()
+            .fold(self, |batch, value| batch.record(START, Some("key"), value))
+    }
+
+    pub fn build(self) -> CheckedBatch {
+        self.0.build().unwrap()
+    }
+
+    pub fn bytes(self) -> BytesMut {
+        BytesMut::from(self.build().bytes())
+    }
+}
+
+pub fn batch(values: &[&str]) -> BytesMut {
+    Batch::new(Compression::None).values(values).bytes()
+}
+
+pub fn fetch_request(partitions: &[(&str, i32, i64)]) -> FetchRequest {
+    let topics = partitions
+        .iter()
+        .map(|(topic, partition, offset)| FetchTopic {
+            topic: (*topic).into(),
+            partitions: vec![fetch_partition(*partition, *offset)],
+            ..Default::default()
+        });
+    FetchRequest {
+        min_bytes: 1,
+        max_bytes: 1 << 20,
+        topics: topics.collect(),
+        ..Default::default()
+    }
+}
+
+pub fn fetch_partition(partition: i32, fetch_offset: i64) -> FetchPartition {
+    FetchPartition {
+        partition,
+        fetch_offset,
+        partition_max_bytes: 1 << 20,
+        ..Default::default()
+    }
+}
+
+/// `(offset, value)` of every record in a partition's answer.
+pub fn values(data: &outlast_protocol::messages::fetch::PartitionData) -> Vec<(i64, String)> {
+    let records = data.records.clone().unwrap_or_default().into_bytes();
+    let mut values = Vec::new();
+    for stored in outlast_records::stored_batches(records) {
+        let (_, bytes) = stored.unwrap();
+        for record in outlast_records::records(&bytes, 1 << 20).unwrap() {
+            let record = record.unwrap();
+            let value = record.value.unwrap_or_default();
+            values.push((record.offset.0, String::from_utf8(value.to_vec()).unwrap()));
+        }
+    }
+    values
+}

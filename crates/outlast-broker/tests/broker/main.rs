@@ -1,0 +1,13 @@
+//! The broker driven as a client drives it, with frames, over a store in a temporary directory.
+
+mod harness;
+
+mod admin;
+mod configs;
+mod data;
+mod fetch;
+mod groups;
+mod hostile;
+mod produce;
+mod restart;
+mod topics;
