@@ -20,6 +20,8 @@ mod producers;
 mod recovery;
 pub mod segment;
 mod store;
+#[cfg(test)]
+mod tests;
 mod wal;
 mod watch;
 

@@ -59,8 +59,8 @@ pub(crate) struct PartitionRecord {
 pub(crate) enum Loaded {
     Found {
         manifest: Manifest,
-        /// A copy that can't be read: its name and what is wrong with it.
-        bad: Option<(&'static str, String)>,
+        /// A copy that can't be used, and what is wrong with it; `None`: it is missing, as a crash may leave it.
+        bad: Option<(&'static str, Option<String>)>,
     },
     /// Neither copy is there.
     Nothing,
@@ -122,7 +122,7 @@ impl Manifest {
             let bytes = match read_file(io, &path) {
                 Ok(bytes) => bytes,
                 Err(e) if e.kind() == ErrorKind::NotFound => {
-                    missing.push((name, "it is missing".to_owned()));
+                    missing.push((name, None));
                     continue;
                 }
                 Err(e) => return Err(StorageError::io("reading", &path)(e)),
@@ -136,7 +136,7 @@ impl Manifest {
                         newest = Some(manifest);
                     }
                 }
-                Err(StorageError::Damaged { what, .. }) => damaged.push((name, what)),
+                Err(StorageError::Damaged { what, .. }) => damaged.push((name, Some(what))),
                 Err(other) => return Err(other),
             }
         }
@@ -149,7 +149,7 @@ impl Manifest {
                 None => Ok(Loaded::Nothing),
                 Some((name, what)) => Err(StorageError::ManifestLost {
                     dir: dir.to_owned(),
-                    reason: format!("{name}: {what}"),
+                    reason: format!("{name}: {}", what.unwrap_or_default()),
                 }),
             },
         }

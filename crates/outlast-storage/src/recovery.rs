@@ -35,6 +35,7 @@ use crate::partition::{IndexCache, Reader};
 use crate::store::Shared;
 use crate::wal::writer::WriterCore;
 
+use fold::Discard;
 pub(crate) use fold::Recovered;
 pub(crate) use quarantine::Quarantine;
 
@@ -102,18 +103,35 @@ pub(crate) fn open(
         &mut quarantine,
         &mut report,
     )?;
-    report.quarantined = quarantine.into_moved();
-    let recovered = fold.finish(&mut report);
+    let mut recovered = fold.finish(&mut report);
     report.partitions = recovered.logs.by_id.len();
     report.files = recovered.files.len();
     let (next_file, next_sequence) = (recovered.next_file, recovered.next_sequence);
-    let shared = Arc::new(Shared::new(
-        io, clock, options, dir, &manifest, recovered, lock,
-    ));
-    if !report.damage.is_empty() {
-        // What was concluded from the damage must not be concluded again from less.
-        shared.store_manifest(Vec::new())?;
+    let discard = std::mem::take(&mut recovered.discard);
+    let shared = Shared::new(
+        Arc::clone(&io),
+        clock,
+        options,
+        dir,
+        &manifest,
+        recovered,
+        lock,
+    );
+    if !report.damage.is_empty() || !discard.is_empty() {
+        // What was concluded must not be concluded again from less.
+        let removed = discard.iter().filter(|(_, _, how)| *how == Discard::Remove);
+        shared.store_manifest(removed.map(|(number, _, _)| *number).collect())?;
     }
+    for (_, path, how) in discard {
+        match how {
+            Discard::Remove => io
+                .remove(&path)
+                .map_err(StorageError::io("removing", &path))?,
+            Discard::Quarantine => quarantine.take(&path)?,
+        }
+    }
+    report.quarantined = quarantine.into_moved();
+    let shared = Arc::new(shared);
     let writer = WriterCore::new(Arc::clone(&shared), wal_dir, next_file, next_sequence);
     Ok((shared, writer, report))
 }
@@ -146,15 +164,17 @@ fn load_manifest(
             mut manifest,
             bad: Some((name, what)),
         } => {
-            let path = dir.join(name);
-            quarantine.take(&path)?;
-            report.damaged(Damage {
-                path,
-                position: 0,
-                what: format!("{what}; the other copy was used and this one made again"),
-                partition: None,
-                offsets: None,
-            });
+            if let Some(what) = what {
+                let path = dir.join(name);
+                quarantine.take(&path)?;
+                report.damaged(Damage {
+                    path,
+                    position: 0,
+                    what: format!("{what}; the other copy was used and this one made again"),
+                    partition: None,
+                    offsets: None,
+                });
+            }
             manifest.generation += 1;
             manifest.store(io, dir)?;
             Ok(manifest)

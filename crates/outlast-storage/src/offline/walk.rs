@@ -100,7 +100,7 @@ impl<V: FnMut(Item<'_>) -> Walk> Walker<'_, V> {
                 }
                 if let Some((name, what)) = bad {
                     let advice = "nothing to do: the next start makes it again from the other copy";
-                    self.note(&dir.join(name), what, advice);
+                    self.note(&dir.join(name), what.unwrap_or_else(|| "it is missing".to_owned()), advice);
                 }
                 return Some(manifest);
             }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use outlast_records::Timestamp;
 
-use super::fold::{Fold, Scanned};
+use super::fold::{Discard, Fold, Scanned};
 use super::{Quarantine, RecoveryReport};
 use crate::error::{Damage, StorageError};
 use crate::frame::FRAME_SIZE;
@@ -158,7 +158,7 @@ impl Opening<'_> {
             }
             return Ok(());
         }
-        let Some(file) = self.file(quarantine, report)? else {
+        let Some(file) = self.file(fold, report)? else {
             fold.next_file = fold.next_file.max(self.number + 1);
             return Ok(());
         };
@@ -207,7 +207,7 @@ impl Opening<'_> {
     /// Opens the file; `None` when there is nothing in it that is ours.
     fn file(
         &self,
-        quarantine: &mut Quarantine<'_>,
+        fold: &mut Fold,
         report: &mut RecoveryReport,
     ) -> Result<Option<WalFile>, StorageError> {
         let path = wal_path(self.wal_dir, self.number);
@@ -240,13 +240,20 @@ impl Opening<'_> {
                     handle,
                 )));
             }
-            if is_blank(&*handle).map_err(StorageError::io("reading", &path))? {
+            let used = used_bytes(&*handle).map_err(StorageError::io("reading", &path))?;
+            if used == 0 {
                 // Made, and never synced: a crash came before its first entry.
-                self.remove(&path)?;
+                fold.discard(self.number, path, Discard::Remove);
+                return Ok(None);
+            }
+            if self.proven_later()? == 0 {
+                // The same, with a torn entry in it.
+                report.torn_bytes += used;
+                fold.discard(self.number, path, Discard::Quarantine);
                 return Ok(None);
             }
         }
-        quarantine.take(&path)?;
+        fold.discard(self.number, path.clone(), Discard::Quarantine);
         report.damaged(Damage {
             path,
             position: 0,
@@ -286,7 +293,8 @@ impl Opening<'_> {
         }
         if scanned.is_empty() {
             fold.next_file = fold.next_file.max(self.number + 1);
-            return self.remove(&file.path);
+            fold.discard(self.number, file.path.clone(), Discard::Remove);
+            return Ok(());
         }
         fold.seal(file, scanned, end.position, end.next_sequence);
         Ok(())
@@ -310,13 +318,6 @@ impl Opening<'_> {
             }
         }
         Ok(0)
-    }
-
-    fn remove(&self, path: &Path) -> Result<(), StorageError> {
-        self.io
-            .remove(path)
-            .and_then(|()| self.io.sync_dir(self.wal_dir))
-            .map_err(StorageError::io("removing", path))
     }
 }
 
@@ -347,17 +348,18 @@ fn read_summary(io: &dyn Io, path: &Path) -> Result<(Summary, Arc<dyn IoFile>), 
     Ok((summary, file))
 }
 
-fn is_blank(file: &dyn IoFile) -> io::Result<bool> {
+/// Up to the last byte that is not zero.
+fn used_bytes(file: &dyn IoFile) -> io::Result<u64> {
     let len = file.len()?;
     let mut bytes = vec![0; 1 << 16];
-    let mut at = 0;
+    let (mut at, mut used) = (0, 0);
     while at < len {
         let part = (len - at).min(bytes.len() as u64) as usize;
         read_exact(file, &mut bytes[..part], at)?;
-        if bytes[..part].iter().any(|byte| *byte != 0) {
-            return Ok(false);
+        if let Some(last) = bytes[..part].iter().rposition(|byte| *byte != 0) {
+            used = at + last as u64 + 1;
         }
         at += part as u64;
     }
-    Ok(true)
+    Ok(used)
 }

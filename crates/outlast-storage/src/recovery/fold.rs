@@ -1,7 +1,7 @@
 //! Folds what files say over what the manifest says, into the state of every partition.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use outlast_records::{Offset, PartitionId};
@@ -25,8 +25,17 @@ pub(crate) struct Recovered {
     pub(crate) files: BTreeMap<u64, FileRecord>,
     /// Files that need a side-car.
     pub(crate) sealed: Vec<Sealed>,
+    /// Files with nothing in them for us: to go once a manifest without them is durable.
+    pub(crate) discard: Vec<(u64, PathBuf, Discard)>,
     pub(crate) next_file: u64,
     pub(crate) next_sequence: u64,
+}
+
+/// What becomes of a file that is not part of the log.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Discard {
+    Remove,
+    Quarantine,
 }
 
 pub(crate) struct Fold {
@@ -35,6 +44,7 @@ pub(crate) struct Fold {
     deleted: HashMap<PartitionId, u64>,
     files: BTreeMap<u64, FileRecord>,
     sealed: Vec<Sealed>,
+    discard: Vec<(u64, PathBuf, Discard)>,
     /// The newest entry that spoke of a partition, among those that were scanned.
     seen: HashMap<PartitionId, u64>,
     lost: Vec<Lost>,
@@ -78,6 +88,7 @@ impl Fold {
             deleted: manifest.deleted.iter().copied().collect(),
             files: BTreeMap::new(),
             sealed: Vec::new(),
+            discard: Vec::new(),
             seen: HashMap::new(),
             lost: Vec::new(),
             next_file: manifest.next_file,
@@ -323,6 +334,11 @@ impl Fold {
         self.files.get(&number)?.next_sequence
     }
 
+    pub(crate) fn discard(&mut self, number: u64, path: PathBuf, how: Discard) {
+        self.next_file = self.next_file.max(number + 1);
+        self.discard.push((number, path, how));
+    }
+
     /// A listed file of which nothing is left. `unbounded`: nor does anything say how far its offsets went.
     pub(crate) fn missing(&mut self, path: &Path, unbounded: bool, report: &mut RecoveryReport) {
         let damage = Damage {
@@ -359,7 +375,7 @@ impl Fold {
                 });
                 if !known {
                     let damage = report.damaged(Damage {
-                        path: std::path::PathBuf::from(super::WAL_DIR),
+                        path: PathBuf::from(super::WAL_DIR),
                         position: 0,
                         what: format!("offsets {from} to {to} of {} are not there", log.id()),
                         partition: Some(log.id()),
@@ -378,6 +394,7 @@ impl Fold {
             },
             files: self.files,
             sealed: self.sealed,
+            discard: self.discard,
             next_file: self.next_file,
             next_sequence: self.next_sequence,
         }
