@@ -6,6 +6,7 @@ use bytes::{Bytes, BytesMut};
 use outlast_protocol::{ErrorCode, Str};
 use outlast_storage::{Clock, Durable, Store};
 use prometheus_client::registry::Registry;
+use tokio::sync::watch;
 
 use crate::broker_config::BrokerConfig;
 use crate::connection::Connection;
@@ -13,6 +14,7 @@ use crate::coordinator::GroupCoordinator;
 use crate::dispatch;
 use crate::error::{ApiError, BrokerError, CloseConnection};
 use crate::fetch::FetchSessions;
+use crate::gauges::Gauges;
 use crate::group_coordinator::LazyGroups;
 use crate::metadata::{METADATA_PARTITION, Metadata, MetadataImage, MetadataRecord, Replayed};
 use crate::metrics::BrokerMetrics;
@@ -32,6 +34,8 @@ pub struct Broker {
     groups: LazyGroups,
     pub(crate) metrics: BrokerMetrics,
     pub(crate) cluster_id: Str,
+    /// True from the broker's shutdown on: nobody waits any longer.
+    pub(crate) closing: watch::Sender<bool>,
 }
 
 impl Broker {
@@ -65,6 +69,7 @@ impl Broker {
             topics,
             metrics,
             cluster_id,
+            closing: watch::Sender::new(false),
         });
         broker.groups.open_existing(&broker).await;
         Ok(broker)
@@ -83,13 +88,15 @@ impl Broker {
         dispatch::handle(self, connection, frame).await
     }
 
-    /// Stops what runs in the background. The store is the caller's to shut down, after this.
+    /// Answers the fetches that wait, and stops what runs in the background. The store is the caller's to shut down, after this.
     pub async fn shutdown(&self) {
+        self.closing.send_replace(true);
         self.groups.shutdown();
     }
 
-    pub fn register(&self, registry: &mut Registry) {
+    pub fn register(self: &Arc<Self>, registry: &mut Registry) {
         self.metrics.register(registry);
+        registry.register_collector(Box::new(Gauges(Arc::downgrade(self))));
     }
 
     pub fn metrics(&self) -> &BrokerMetrics {

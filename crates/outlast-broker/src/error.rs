@@ -1,7 +1,7 @@
 //! The broker's errors, and the one place where errors of the layers below become Kafka's codes.
 
 use outlast_protocol::{DecodeError, EncodeError, ErrorCode, Str};
-use outlast_records::{BatchError, Offset};
+use outlast_records::{BatchError, InvalidRecord, Offset};
 use outlast_storage::{AppendError, ReadError, Rejection};
 use thiserror::Error;
 
@@ -58,6 +58,8 @@ pub enum CloseConnection {
 pub struct ApiError {
     pub code: ErrorCode,
     pub message: Option<String>,
+    /// The record of a batch that is to blame, where it is one.
+    pub record: Option<usize>,
 }
 
 impl ApiError {
@@ -65,6 +67,7 @@ impl ApiError {
         Self {
             code,
             message: Some(message.into()),
+            record: None,
         }
     }
 
@@ -79,6 +82,7 @@ impl From<ErrorCode> for ApiError {
         Self {
             code,
             message: None,
+            record: None,
         }
     }
 }
@@ -132,7 +136,19 @@ impl From<BatchError> for ApiError {
             // What Kafka 4 says to a batch of an old format in a produce request.
             BatchError::LegacyFormat { .. } => ErrorCode::InvalidRecord,
         };
-        Self::new(code, error.to_string())
+        Self {
+            record: record_to_blame(&error),
+            ..Self::new(code, error.to_string())
+        }
+    }
+}
+
+fn record_to_blame(error: &BatchError) -> Option<usize> {
+    match error {
+        BatchError::Invalid(
+            InvalidRecord::KeyMissing { index } | InvalidRecord::Structure { index, .. },
+        ) => Some(*index),
+        _ => None,
     }
 }
 

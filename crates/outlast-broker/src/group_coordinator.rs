@@ -1,5 +1,6 @@
 //! The group coordinator's place in the broker: opened when `__consumer_offsets` exists, which the first group causes.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use outlast_protocol::{ErrorCode, Str};
@@ -33,10 +34,10 @@ impl LazyGroups {
         self.0
             .get_or_try_init(|| async {
                 let failed = match Topics::by_name(&broker.topics, CONSUMER_OFFSETS) {
-                    Some(_) => Vec::new(),
+                    Some(_) => HashMap::new(),
                     None => auto_create(broker, vec![Str::from_static(CONSUMER_OFFSETS)]).await,
                 };
-                if let Some((name, code)) = failed.first() {
+                for (name, code) in &failed {
                     tracing::warn!(topic = &**name, %code, "the topic of committed offsets could not be created");
                 }
                 let facts = Topics::by_name(&broker.topics, CONSUMER_OFFSETS);

@@ -17,6 +17,7 @@ pub mod coordinator;
 mod dispatch;
 mod error;
 mod fetch;
+mod gauges;
 pub mod group;
 mod group_coordinator;
 mod handlers;

@@ -3,6 +3,7 @@
 //! Each decision gives the records that make the change, or the error for the client. The rules are those that Kafka's
 //! controller applies in a cluster of one broker.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use outlast_protocol::messages::create_partitions::CreatePartitionsTopic;
@@ -249,16 +250,23 @@ fn check_not_internal(topic: &TopicImage, what: &str) -> Result<(), ApiError> {
 }
 
 /// Creates topics that a client asked for in passing. Those that could not be created come back with the reason.
-pub async fn auto_create(broker: &Arc<Broker>, names: Vec<Str>) -> Vec<(Str, ErrorCode)> {
+pub async fn auto_create(broker: &Arc<Broker>, names: Vec<Str>) -> HashMap<Str, ErrorCode> {
     let context = broker.clone();
     let wanted = names.clone();
     let created = broker.change(move |image| {
         let mut image = image.clone();
-        let (mut records, mut failed) = (Vec::new(), Vec::new());
+        let (mut records, mut failed) = (Vec::new(), HashMap::new());
+        let mut left = MAX_PARTITIONS;
         for name in wanted {
+            if left <= 0 {
+                // The client asks again, and gets the next ones then.
+                failed.insert(name, ErrorCode::UnknownTopicOrPartition);
+                continue;
+            }
             let topic = auto_topic(&context.config, &name);
             match plan_topic(&image, &context.config, context.random.uuid(), &topic) {
                 Ok(planned) => {
+                    left -= planned.partitions;
                     planned
                         .records
                         .iter()
@@ -267,7 +275,9 @@ pub async fn auto_create(broker: &Arc<Broker>, names: Vec<Str>) -> Vec<(Str, Err
                 }
                 // Somebody else was faster.
                 Err(error) if error.code == ErrorCode::TopicAlreadyExists => {}
-                Err(error) => failed.push((name, error.code)),
+                Err(error) => {
+                    failed.insert(name, error.code);
+                }
             }
         }
         (records, failed)

@@ -9,6 +9,7 @@ use std::time::Duration;
 use outlast_protocol::ErrorCode;
 use outlast_records::{LeaderEpoch, Offset};
 use outlast_storage::{FetchedBatches, PartitionLog, ReadError, Watcher};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::set::{FetchSet, FetchState, Look};
@@ -46,8 +47,9 @@ struct Progress {
 }
 
 impl FetchSet {
-    /// Fills in the looks. Returns when there are `min_bytes`, when there is an error to tell, or when the wait is over.
-    pub async fn poll(&mut self, limits: Limits) {
+    /// Fills in the looks. Returns when there are `min_bytes`, when there is an error to tell, when the wait is over, or
+    /// when the broker is closing.
+    pub async fn poll(&mut self, limits: Limits, mut closing: watch::Receiver<bool>) {
         let deadline = Instant::now() + limits.max_wait;
         let mut progress = Progress {
             bytes: 0,
@@ -74,11 +76,10 @@ impl FetchSet {
                 continue;
             }
             let Some(watcher) = &self.watcher else { return };
-            if tokio::time::timeout_at(deadline, watcher.marked())
-                .await
-                .is_err()
-            {
-                return;
+            tokio::select! {
+                () = watcher.marked() => {}
+                () = tokio::time::sleep_until(deadline) => return,
+                _ = closing.wait_for(|closing| *closing) => return,
             }
             places = watcher
                 .take_marked()

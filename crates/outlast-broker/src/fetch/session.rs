@@ -168,11 +168,6 @@ impl FetchSessions {
         );
         id
     }
-
-    #[cfg(test)]
-    fn len(&self) -> usize {
-        self.cached.lock().sessions.len()
-    }
 }
 
 impl Cached {
@@ -200,4 +195,76 @@ impl Cached {
 
 fn next_epoch(epoch: i32) -> i32 {
     epoch.checked_add(1).unwrap_or(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use outlast_protocol::messages::fetch::{FetchPartition, FetchTopic};
+
+    use super::*;
+
+    fn one_partition() -> FetchSet {
+        let mut set = FetchSet::new(false, Arc::default());
+        let partitions = vec![FetchPartition::default()];
+        set.update(
+            vec![FetchTopic {
+                topic: "t".into(),
+                partitions,
+                ..Default::default()
+            }],
+            &[],
+        );
+        set
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_session_makes_room_and_a_used_one_does_not() {
+        let random = Random::new(Some(1));
+        let sessions = FetchSessions::new(1);
+        let first = sessions.create(one_partition(), &random);
+        assert_eq!(sessions.create(one_partition(), &random), 0);
+        tokio::time::advance(MIN_IDLE).await;
+        let (set, ticket) = sessions.take(first, 1, false).ok().unwrap();
+        sessions.give_back(ticket, set);
+        tokio::time::advance(MIN_IDLE).await;
+        assert_eq!(
+            sessions.create(one_partition(), &random),
+            0,
+            "used a moment ago"
+        );
+        tokio::time::advance(Duration::from_millis(1)).await;
+        let second = sessions.create(one_partition(), &random);
+        assert!(second > 0);
+        assert_eq!(
+            sessions.take(first, 2, false).err(),
+            Some(ErrorCode::FetchSessionIdNotFound)
+        );
+        sessions.close(second);
+        assert_eq!(
+            sessions.partitions.load(Ordering::Relaxed),
+            0,
+            "nothing stays counted"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_dropped_request_takes_its_session_along() {
+        let random = Random::new(Some(1));
+        let sessions = FetchSessions::new(1);
+        let id = sessions.create(one_partition(), &random);
+        drop(sessions.take(id, 1, false));
+        assert_eq!(
+            sessions.take(id, 1, false).err(),
+            Some(ErrorCode::FetchSessionIdNotFound)
+        );
+        assert!(
+            sessions.create(one_partition(), &random) > 0,
+            "its slot is free"
+        );
+    }
+
+    #[test]
+    fn epochs_wrap_to_one() {
+        assert_eq!((next_epoch(0), next_epoch(i32::MAX)), (1, 1));
+    }
 }

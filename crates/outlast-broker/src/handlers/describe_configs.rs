@@ -1,5 +1,7 @@
 //! DescribeConfigs: every key of a topic or a broker, with its value and where that comes from.
 
+use std::collections::HashSet;
+
 use outlast_protocol::messages::describe_configs::{
     DescribeConfigsResource, DescribeConfigsResourceResult, DescribeConfigsResult,
     DescribeConfigsSynonym,
@@ -54,10 +56,18 @@ pub(crate) async fn handle(
     }
 }
 
-/// No keys, or an empty list of them, asks for all.
-fn is_asked(resource: &DescribeConfigsResource, name: &str) -> bool {
-    let keys = resource.configuration_keys.as_deref().unwrap_or_default();
-    keys.is_empty() || keys.iter().any(|key| &**key == name)
+/// Which keys a resource is asked for: all, when it names none.
+struct Asked<'a>(HashSet<&'a str>);
+
+impl<'a> Asked<'a> {
+    fn of(resource: &'a DescribeConfigsResource) -> Self {
+        let keys = resource.configuration_keys.as_deref().unwrap_or_default();
+        Self(keys.iter().map(|key| &**key).collect())
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.0.is_empty() || self.0.contains(name)
+    }
 }
 
 fn topic(
@@ -71,9 +81,10 @@ fn topic(
         return Err(ErrorCode::UnknownTopicOrPartition.into());
     };
     let values = TopicValues::new(&image, &broker.config, &topic.config);
+    let asked = Asked::of(resource);
     let asked = DEFINITIONS
         .iter()
-        .filter(|definition| is_asked(resource, definition.name));
+        .filter(|definition| asked.has(definition.name));
     let described = asked.map(|definition| {
         let (value, source) = values.effective(definition);
         DescribeConfigsResourceResult {
@@ -103,8 +114,9 @@ fn broker(
 ) -> Result<Vec<DescribeConfigsResourceResult>, ApiError> {
     let name = broker_name(&resource.resource_name)?;
     let image = broker.metadata.image();
+    let asked = Asked::of(resource);
     let described = BrokerKey::all()
-        .filter(|key| is_asked(resource, key.name()))
+        .filter(|key| asked.has(key.name()))
         .filter_map(|key| {
             let mut values = broker_synonyms(&image, &broker.config, key);
             if name.is_empty() {

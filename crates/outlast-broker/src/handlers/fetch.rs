@@ -35,7 +35,8 @@ pub(crate) async fn handle(
             };
         }
     };
-    set.poll(limits(context, &request)).await;
+    let closing = context.broker.closing.subscribe();
+    set.poll(limits(context, &request), closing).await;
 
     let full = matches!(session, Session::Full { .. });
     let read_committed = request.isolation_level == READ_COMMITTED;

@@ -1,6 +1,6 @@
 //! Metadata: brokers, topics and who leads their partitions; creates a missing topic when asked to.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use outlast_protocol::messages::metadata::{
@@ -125,10 +125,10 @@ async fn named_topics(
             .collect()
     };
     let create = allow_creation && broker.config.auto_create_topics_enable && !missing.is_empty();
-    let mut failed = if create {
+    let failed = if create {
         auto_create(broker, missing).await
     } else {
-        Vec::new()
+        HashMap::new()
     };
     let table = broker.topics.load_full();
     names
@@ -136,12 +136,8 @@ async fn named_topics(
         .map(|name| match table.get(name) {
             Ok(topic) => known(topic),
             Err(_) => {
-                let failure = failed.iter().position(|(failed, _)| failed == name);
-                let code = match (
-                    failure.map(|at| failed.swap_remove(at).1),
-                    topic_name::validate(name),
-                ) {
-                    (Some(code), _) => code,
+                let code = match (failed.get(name), topic_name::validate(name)) {
+                    (Some(code), _) => *code,
                     (None, Err(_)) => ErrorCode::InvalidTopicException,
                     (None, Ok(())) => ErrorCode::UnknownTopicOrPartition,
                 };

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use outlast_protocol::ErrorCode;
 use outlast_protocol::messages::produce::{
-    PartitionProduceData, PartitionProduceResponse, TopicProduceResponse,
+    BatchIndexAndErrorMessage, PartitionProduceData, PartitionProduceResponse, TopicProduceResponse,
 };
 use outlast_protocol::messages::{ProduceRequest, ProduceResponse};
 use outlast_records::{
@@ -98,6 +98,14 @@ fn fail(answer: &mut PartitionProduceResponse, error: ApiError) {
     answer.error_code = error.code.code();
     answer.error_message = error.text();
     answer.base_offset = -1;
+    let record = error.record.and_then(|index| i32::try_from(index).ok());
+    answer.record_errors = record
+        .map(|batch_index| BatchIndexAndErrorMessage {
+            batch_index,
+            batch_index_error_message: error.text(),
+        })
+        .into_iter()
+        .collect();
 }
 
 fn unacknowledged(response: &ProduceResponse) -> Option<CloseConnection> {

@@ -47,8 +47,13 @@ impl MetadataImage {
 
     /// A topic whose name tools cannot tell from this one.
     pub fn colliding_topic(&self, name: &str) -> Option<&Arc<TopicImage>> {
-        self.topics()
-            .find(|topic| topic_name::collide(&topic.name, name))
+        let can_collide = name.contains(['.', '_']);
+        can_collide
+            .then(|| {
+                self.topics()
+                    .find(|topic| topic_name::collide(&topic.name, name))
+            })
+            .flatten()
     }
 
     pub fn broker_config(&self, broker: &str) -> Option<&ConfigMap> {

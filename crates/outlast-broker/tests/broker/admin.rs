@@ -4,7 +4,6 @@ use outlast_broker::served_apis;
 use outlast_protocol::messages::describe_log_dirs::DescribableLogDirTopic;
 use outlast_protocol::messages::*;
 use outlast_protocol::{ApiKey, ErrorCode, Reader};
-use prometheus_client::registry::Registry;
 
 use crate::harness::*;
 
@@ -174,8 +173,6 @@ async fn coordinators() {
 #[tokio::test]
 async fn metrics_count_with_kafkas_meanings() {
     let broker = TestBroker::start().await;
-    let mut registry = Registry::default();
-    broker.broker.register(&mut registry);
     broker.create_topic("t", 1, &[]).await;
     broker.create_topic("gone", 1, &[]).await;
     broker.put("t", 0, &["a", "b"]).await;
@@ -187,8 +184,7 @@ async fn metrics_count_with_kafkas_meanings() {
         ..Default::default()
     };
     broker.call(5, delete).await;
-    let mut text = String::new();
-    prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+    let text = broker.metrics();
     let size = batch(&["a", "b"]).len();
     for line in [
         "outlast_topic_messages_in_total{topic=\"t\"} 2".to_owned(),
@@ -198,6 +194,8 @@ async fn metrics_count_with_kafkas_meanings() {
         "outlast_request_errors_total{api=\"Produce\",error=\"UNKNOWN_TOPIC_OR_PARTITION\"} 1"
             .to_owned(),
         "outlast_request_seconds_count{api=\"Fetch\"} 1".to_owned(),
+        "outlast_partition_records{topic=\"t\",partition=\"0\"} 2".to_owned(),
+        format!("outlast_partition_bytes{{topic=\"t\",partition=\"0\"}} {size}"),
     ] {
         assert!(text.contains(&line), "{line} is not in\n{text}");
     }

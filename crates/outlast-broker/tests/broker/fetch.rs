@@ -137,6 +137,16 @@ async fn a_long_poll_ends_with_the_first_record() {
 }
 
 #[tokio::test]
+async fn a_closing_broker_lets_nobody_wait() {
+    let broker = TestBroker::start().await;
+    broker.create_topic("t", 1, &[]).await;
+    let mut request = fetch_request(&[("t", 0, 0)]);
+    request.max_wait_ms = 3_600_000;
+    let (response, ()) = tokio::join!(broker.call(12, request), broker.broker.shutdown());
+    assert_eq!(error(response.error_code), ErrorCode::None);
+}
+
+#[tokio::test]
 async fn min_bytes_are_waited_for() {
     let broker = TestBroker::start().await;
     broker.create_topic("t", 1, &[]).await;

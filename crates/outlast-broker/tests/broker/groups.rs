@@ -115,6 +115,16 @@ async fn a_consumers_life() {
         ErrorCode::None
     );
     assert_eq!(committed(&broker).await, 5);
+    broker
+        .put("t", 0, &["0", "1", "2", "3", "4", "5", "6"])
+        .await;
+    let metrics = broker.metrics();
+    for line in [
+        "outlast_group_lag{group=\"g\",topic=\"t\",partition=\"0\"} 2",
+        "outlast_group_members{group=\"g\"} 1",
+    ] {
+        assert!(metrics.contains(line), "{line} is not in\n{metrics}");
+    }
 
     let described = broker
         .call(

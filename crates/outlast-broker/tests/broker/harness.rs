@@ -32,12 +32,6 @@ impl Clock for TestClock {
     }
 }
 
-impl TestClock {
-    pub fn advance_ms(&self, ms: i64) {
-        self.0.fetch_add(ms, Ordering::Relaxed);
-    }
-}
-
 pub struct TestBroker {
     pub broker: Arc<Broker>,
     pub clock: Arc<TestClock>,
@@ -178,6 +172,15 @@ impl TestBroker {
 }
 
 impl TestBroker {
+    /// As /metrics shows them.
+    pub fn metrics(&self) -> String {
+        let mut registry = prometheus_client::registry::Registry::default();
+        self.broker.register(&mut registry);
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        text
+    }
+
     pub fn metadata_log_start(&self) -> i64 {
         self.store
             .log(outlast_broker::METADATA_PARTITION)

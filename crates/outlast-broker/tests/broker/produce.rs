@@ -97,6 +97,26 @@ async fn errors_have_their_codes_and_offset_minus_one() {
 }
 
 #[tokio::test]
+async fn the_record_to_blame_is_named() {
+    let broker = TestBroker::start().await;
+    broker
+        .create_topic("t", 1, &[("cleanup.policy", "compact")])
+        .await;
+    let batch = Batch::new(Compression::None)
+        .record(START, Some("k"), "a")
+        .record(START, None, "b");
+    let answer = broker.produce("t", 0, batch.bytes()).await;
+    assert_eq!(
+        answer
+            .record_errors
+            .iter()
+            .map(|record| record.batch_index)
+            .collect::<Vec<_>>(),
+        [1]
+    );
+}
+
+#[tokio::test]
 async fn a_good_batch_beside_a_bad_one_is_kept() {
     let broker = TestBroker::start().await;
     broker.create_topic("t", 2, &[]).await;
