@@ -82,11 +82,12 @@ impl Shard {
     async fn settle(&self, append: InFlight, result: Result<(), AppendError>) {
         match result {
             Ok(()) => {
+                let last = self.last_of_the_same_write(append);
                 self.progress
-                    .send_modify(|progress| progress.durable = append.number);
+                    .send_modify(|progress| progress.durable = last.number);
                 // What was written shortly before a failure may tell of what was lost. Nothing may
                 // be cut off because of it.
-                let start = append.log_start.filter(|_| self.is_current(append.number));
+                let start = last.log_start.filter(|_| self.is_current(last.number));
                 if let Some(start) = start
                     && let Err(error) = self.store.advance_log_start(self.id, start).await
                 {
@@ -108,6 +109,20 @@ impl Shard {
                 self.close();
             }
         }
+    }
+
+    /// The store makes many appends durable at once. All that are done are announced together, for
+    /// every announcement wakes everybody who waits.
+    fn last_of_the_same_write(&self, mut last: InFlight) -> InFlight {
+        let mut inner = self.inner.lock();
+        while last.log_start.is_none()
+            && let Some(next) = inner.in_flight.front()
+            && let Some(Ok(())) = next.durable.outcome()
+            && let Some(next) = inner.in_flight.pop_front()
+        {
+            last = next;
+        }
+        last
     }
 
     fn is_current(&self, append: u64) -> bool {
