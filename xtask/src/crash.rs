@@ -12,7 +12,7 @@ use clap::Args;
 use crate::dependencies::{self, Language, Prepared};
 use crate::process::{self, Finished};
 use crate::tally::Tally;
-use crate::workspace;
+use crate::workspace::{self, Build};
 
 /// The exit code of a harness that found a broken promise.
 const BROKEN_PROMISE: i32 = 2;
@@ -36,19 +36,20 @@ pub struct CrashArgs {
 /// `cargo xtask crash`: the harness talks to the terminal itself.
 pub fn run_alone(args: &CrashArgs) -> Result<ExitCode> {
     let profile = if args.release { "release" } else { "debug" };
-    let mut build = workspace::cargo();
-    build.args([
-        "build",
-        "--package",
-        "outlast",
-        "--package",
-        "outlast-sim",
-        "--bins",
-    ]);
     if args.release {
-        build.arg("--release");
+        let mut cargo = workspace::cargo();
+        cargo.args([
+            "build",
+            "--release",
+            "--package",
+            "outlast",
+            "--package",
+            "outlast-sim",
+        ]);
+        ensure!(cargo.status()?.success(), "the build failed");
+    } else {
+        workspace::build(Build::Programs)?;
     }
-    ensure!(build.status()?.success(), "the build failed");
     for language in [Language::Python, Language::Java] {
         if let Prepared::MissingToolchain(program) = dependencies::prepare(language)? {
             println!(

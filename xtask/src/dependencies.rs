@@ -98,7 +98,7 @@ impl Installations {
         Self(languages.iter().filter(apart).map(start).collect())
     }
 
-    /// Waits for one language. C and Rust are built here: they would only contend for cargo's lock.
+    /// Waits for one language. C and Rust need the workspace's build, which has to be done by now.
     pub fn finish(&mut self, language: Language) -> Result<Prepared> {
         match self.0.remove(&language) {
             Some(thread) => thread
@@ -109,7 +109,7 @@ impl Installations {
     }
 }
 
-/// Makes the example pair of a language ready to run.
+/// Makes the example pair of a language ready to run; C and Rust need [`workspace::build`] first.
 pub fn prepare(language: Language) -> Result<Prepared> {
     for &(program, argument) in language.toolchain() {
         if !process::is_installed(program, argument) {
@@ -225,10 +225,8 @@ fn node() -> Result<Toolbox> {
     })
 }
 
+/// Built with the rest of the workspace.
 fn rust() -> Result<Toolbox> {
-    let mut build = workspace::cargo();
-    build.args(["build", "--package", "outlast-example"]);
-    step("cargo build example", &mut build, &workspace::root())?;
     // Named like the other languages' programs, not like anything of Outlast's.
     let run = |program| vec![workspace::built("debug", program)];
     Ok(Toolbox {
@@ -262,14 +260,7 @@ struct NativeFlags {
 
 /// Asks cargo where the build scripts of rdkafka-sys and libz-sys put what they built.
 fn native_librdkafka() -> Result<NativeFlags> {
-    let mut build = workspace::cargo();
-    build.args([
-        "build",
-        "--package",
-        "outlast-example",
-        "--message-format=json",
-    ]);
-    let messages = step("cargo build librdkafka", &mut build, &workspace::root())?;
+    let messages = workspace::build_messages()?;
     let scripts: Vec<serde_json::Value> = messages
         .lines()
         .filter_map(|line| serde_json::from_str(line).ok())

@@ -9,6 +9,7 @@ use clap::Args;
 use crate::broker::Broker;
 use crate::dependencies::{Installations, Language, Prepared, Toolbox};
 use crate::tally::Tally;
+use crate::workspace::Build;
 use crate::{process, workspace};
 
 const PROGRAM_LIMIT: Duration = Duration::from_secs(90);
@@ -39,12 +40,7 @@ pub fn run(args: &ExamplesArgs, tally: &mut Tally) -> Result<()> {
         &args.languages
     };
     let mut installations = Installations::start(languages);
-    if args.bootstrap.is_none() {
-        let mut build = workspace::cargo();
-        build.args(["build", "--package", "outlast"]);
-        process::run("cargo build outlast", &mut build, Duration::from_secs(1800))?
-            .expect_success()?;
-    }
+    workspace::build(Build::Programs)?;
     let ready = install(languages, &mut installations, tally);
     match &args.bootstrap {
         Some(bootstrap) => {

@@ -39,6 +39,20 @@ impl Finished {
     }
 }
 
+impl Finished {
+    /// Like [`Finished::expect_success`], for a program whose output is not for people.
+    pub fn expect_success_of_stderr(self) -> Result<Self> {
+        if self.success {
+            return Ok(self);
+        }
+        Self {
+            stdout: String::new(),
+            ..self
+        }
+        .expect_success()
+    }
+}
+
 /// The file that keeps one output stream of the step `name`.
 pub fn log_path(name: &str, stream: &str) -> Result<PathBuf> {
     let dir = workspace::target().join("xtask-logs");

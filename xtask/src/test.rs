@@ -11,6 +11,7 @@ use clap::Args;
 
 use crate::process::{self, Finished};
 use crate::tally::Tally;
+use crate::workspace::Build;
 use crate::{crash, examples, first_contact, tidy, workspace};
 
 const BUILD_LIMIT: Duration = Duration::from_secs(25 * 60);
@@ -48,8 +49,10 @@ pub fn run(args: &TestArgs, tally: &mut Tally) -> Result<()> {
     cargo_check(tally, "clippy", &clippy);
 
     tally.section("building");
-    let build = ["build", "--workspace", "--bins", "--quiet"];
-    let is_built = cargo_check(tally, "build", &build);
+    let started = Instant::now();
+    let build = workspace::build(Build::Everything);
+    let is_built = build.is_ok();
+    tally.record("build", started, build);
     tally.section("unit, property and CLI tests");
     cargo_tests(tally);
     if is_built {
@@ -72,14 +75,12 @@ pub fn run(args: &TestArgs, tally: &mut Tally) -> Result<()> {
     Ok(())
 }
 
-/// Runs a cargo command that counts as one test; whether it passed.
-fn cargo_check(tally: &mut Tally, name: &str, arguments: &[&str]) -> bool {
+/// Runs a cargo command that counts as one test.
+fn cargo_check(tally: &mut Tally, name: &str, arguments: &[&str]) {
     let started = Instant::now();
     let result = process::run(name, workspace::cargo().args(arguments), BUILD_LIMIT)
         .and_then(Finished::expect_success);
-    let passed = result.is_ok();
     tally.record(name, started, result.map(drop));
-    passed
 }
 
 /// Runs every test of the workspace, one package after the other, and counts them one by one.

@@ -12,6 +12,7 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 
 use crate::tally::Tally;
+use crate::workspace::Build;
 use crate::{process, workspace};
 
 /// Past this a source file needs to be two.
@@ -29,9 +30,7 @@ pub struct TidyArgs {
 /// `cargo xtask tidy`.
 pub fn run(args: &TidyArgs, tally: &mut Tally) -> Result<()> {
     check_sources(tally)?;
-    let mut build = workspace::cargo();
-    build.args(["build", "--package", "outlast"]);
-    process::run("cargo build outlast", &mut build, Duration::from_secs(1800))?.expect_success()?;
+    workspace::build(Build::Programs)?;
     for document in DOCUMENTS {
         let started = Instant::now();
         let result = if args.bless {

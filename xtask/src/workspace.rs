@@ -2,6 +2,13 @@
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::process;
+
+const BUILD_LIMIT: Duration = Duration::from_secs(30 * 60);
 
 /// The root of the checkout.
 pub fn root() -> PathBuf {
@@ -37,4 +44,41 @@ pub fn cargo() -> Command {
 /// A program built by cargo in the given profile (`debug` or `release`).
 pub fn built(profile: &str, program: &str) -> PathBuf {
     target().join(profile).join(program)
+}
+
+/// What to build. Cargo unites the features of all it builds in one call, so calls with different
+/// sets compile the same dependencies again and again: there are few sets, and all use these.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Build {
+    /// Everything that `cargo test --workspace` will run, programs included
+    Everything,
+    /// The programs alone: the broker, the examples in Rust, the crash harness
+    Programs,
+}
+
+/// Builds in the dev profile; the compiler's complaints are in the error.
+pub fn build(what: Build) -> Result<()> {
+    let mut cargo = cargo();
+    cargo.args([
+        "build",
+        "--workspace",
+        "--message-format=json-render-diagnostics",
+    ]);
+    cargo.arg(match what {
+        Build::Everything => "--all-targets",
+        Build::Programs => "--bins",
+    });
+    let finished = process::run("build", &mut cargo, BUILD_LIMIT)?.expect_success_of_stderr()?;
+    std::fs::write(messages_path(), finished.stdout)?;
+    Ok(())
+}
+
+/// What cargo said about the last build, one JSON object a line: where build scripts put things.
+pub fn build_messages() -> Result<String> {
+    let path = messages_path();
+    std::fs::read_to_string(&path).with_context(|| format!("{}: build first", path.display()))
+}
+
+fn messages_path() -> PathBuf {
+    target().join("xtask-build-messages.json")
 }
