@@ -148,7 +148,26 @@ fn damage_is_named() {
     );
 }
 
-/// Base offset, leader epoch and the fields before the CRC are the only bytes that may change unseen.
+#[test]
+fn a_negative_last_offset_delta_is_refused() {
+    let mut bytes = BytesMut::from(batch(&[b"a"]).bytes());
+    bytes[23..27].copy_from_slice(&(-2i32).to_be_bytes());
+    assert_eq!(
+        header_at(&bytes),
+        Err(InvalidRecord::LastOffsetDelta(-2).into())
+    );
+}
+
+#[test]
+fn an_empty_batch_is_not_built() {
+    let empty = BatchBuilder::new(Compression::None).build();
+    assert!(matches!(
+        empty,
+        Err(BatchError::Invalid(InvalidRecord::Count { count: 0, .. }))
+    ));
+}
+
+/// Base offset, leader epoch are the only bytes that may change unseen.
 #[test]
 fn every_flipped_bit_under_the_checksum_is_seen() {
     let good = batch(&[b"value"]);

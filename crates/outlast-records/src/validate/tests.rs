@@ -139,6 +139,7 @@ fn timestamps_are_held_to_the_topics_bounds() {
         ..RULES
     };
     check(&[1_000_000, 999_990], &before, None);
+    check(&[-1], &before, None); // no timestamp at all
     check(&[1_000_000, 999_989], &before, Some(999_989));
 
     let stamped = ProduceRules {
@@ -163,10 +164,12 @@ fn compacted_topics_need_keys() {
     for codec in Compression::ALL {
         let mut builder = BatchBuilder::new(codec);
         builder.append(record(1));
-        builder.append(NewRecord {
-            key: None,
-            ..record(2)
-        });
+        for _ in 0..2 {
+            builder.append(NewRecord {
+                key: None,
+                ..record(2)
+            });
+        }
         let batch = builder.build().unwrap();
         produced(&batch, &RULES).unwrap();
         assert_eq!(

@@ -107,10 +107,12 @@ impl<V: FnMut(Item<'_>) -> Walk> Walker<'_, V> {
             return Ok(None);
         }
         let mut contents = Contents::default();
+        let mut sequence = None;
         let proven = self.proven_later(of);
         let end = scan(&file, of.follows, proven, &mut |found| {
             if !self.stopped {
                 contents.note(&found);
+                self.headless(&file, &found, &mut sequence);
                 self.found(&file, found);
             }
         });
@@ -177,6 +179,31 @@ impl<V: FnMut(Item<'_>) -> Walk> Walker<'_, V> {
             .iter()
             .find_map(first_of)
             .map_or(0, |header| header.synced_through)
+    }
+
+    /// The scan reads the sections of an entry whose header is damaged all the same; that is worth knowing, once.
+    /// `sequence` is that of the entry which the walk is in.
+    fn headless(&mut self, file: &WalFile, found: &Found, sequence: &mut Option<u64>) {
+        match found {
+            Found::Entry(header) => *sequence = Some(header.sequence),
+            Found::Section {
+                sequence: of,
+                batches,
+                ..
+            } if *sequence != Some(*of) => {
+                *sequence = Some(*of);
+                self.finding(&Finding {
+                    severity: Severity::Note,
+                    position: batches.first().map(|(_, position)| u64::from(*position)),
+                    advice: NOTHING,
+                    ..damage(
+                        &file.path,
+                        "the header of this entry is damaged, and what it holds could be read",
+                    )
+                });
+            }
+            Found::Section { .. } | Found::DamagedSection { .. } | Found::Lost { .. } => {}
+        }
     }
 
     fn found(&mut self, file: &WalFile, found: Found) {
