@@ -75,10 +75,11 @@ where
             written = session.answers.write(&mut sink), if !session.answers.is_empty() => {
                 session.wrote(written);
             }
+            // Before the next request: a client that never pauses must not keep the server from stopping.
+            _ = &mut stopping, if session.closing.is_none() => session.close(CloseReason::Stop),
             frame = frames.next(&mut source), if session.takes_requests(limits) => {
                 session.read(frame).await;
             }
-            _ = &mut stopping, if session.closing.is_none() => session.close(CloseReason::Stop),
             _ = looks.tick() => {
                 let awaited_frame = frames
                     .awaited_from_peer()

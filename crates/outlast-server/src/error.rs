@@ -13,6 +13,10 @@ pub enum ServerError {
         address: HostPort,
         flag: &'static str,
     },
+    #[error(
+        "{address} is to be listened on twice; --listen and --http-listen need different addresses"
+    )]
+    ListenedTwice { address: HostPort },
     #[error("can't listen on {address} ({flag}): {source}")]
     Bind {
         address: HostPort,

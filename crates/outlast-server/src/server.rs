@@ -21,7 +21,7 @@ use tracing::{debug, warn};
 use crate::address::is_wildcard;
 use crate::admission::{Admission, Place};
 use crate::byte_budget::ByteBudget;
-use crate::config::ServerConfig;
+use crate::config::{ListenerConfig, ServerConfig};
 use crate::connection::{self, Shared};
 use crate::error::ServerError;
 use crate::http::{self, HttpState};
@@ -71,25 +71,22 @@ pub struct Endpoint {
 
 impl BoundServer {
     pub async fn bind(config: ServerConfig) -> Result<Self, ServerError> {
-        let mut kafka = Vec::new();
+        let mut kafka: Vec<BoundListener> = Vec::new();
+        let mut http: Vec<TcpListener> = Vec::new();
         for wanted in &config.listeners {
-            for socket in listener::bind(&wanted.listen, "--listen").await? {
+            let ours = kafka.iter().map(|listener| &listener.socket);
+            for socket in bind(&wanted.listen, "--listen", ours.collect()).await? {
                 let port = socket.local_addr().map_or(0, |address| address.port());
-                let advertise = match &wanted.advertise {
-                    Some(told) => Some(told.clone()),
-                    None if is_wildcard(&wanted.listen) => None,
-                    None => Some(HostPort::new(wanted.listen.host.clone(), 0)),
-                };
-                let advertise = advertise.map(|told| match told.port {
-                    0 => HostPort::new(told.host, port),
-                    _ => told,
+                kafka.push(BoundListener {
+                    socket,
+                    advertise: advertised(wanted, port),
                 });
-                kafka.push(BoundListener { socket, advertise });
             }
         }
-        let mut http = Vec::new();
         for wanted in &config.http {
-            http.extend(listener::bind(wanted, "--http-listen").await?);
+            let ours = kafka.iter().map(|listener| &listener.socket).chain(&http);
+            let bound = bind(wanted, "--http-listen", ours.collect()).await?;
+            http.extend(bound);
         }
         Ok(Self {
             config,
@@ -158,6 +155,39 @@ impl BoundServer {
             metrics,
             stop_deadline: self.config.stop_deadline,
         }
+    }
+}
+
+/// `ours` are the addresses that this process has bound already, to tell its own from another's.
+async fn bind(
+    wanted: &HostPort,
+    flag: &'static str,
+    ours: Vec<&TcpListener>,
+) -> Result<Vec<TcpListener>, ServerError> {
+    let is_ours = |address: &HostPort| {
+        let taken = ours
+            .iter()
+            .filter_map(|listener| listener.local_addr().ok());
+        let mut taken = taken.map(|taken| HostPort::new(taken.ip().to_string(), taken.port()));
+        taken.any(|taken| taken == *address)
+    };
+    listener::bind(wanted, flag)
+        .await
+        .map_err(|error| match error {
+            ServerError::AddressInUse { address, .. } if is_ours(&address) => {
+                ServerError::ListenedTwice { address }
+            }
+            other => other,
+        })
+}
+
+/// What clients of a listener are told; None means the address that they have reached.
+fn advertised(listener: &ListenerConfig, port: u16) -> Option<HostPort> {
+    match &listener.advertise {
+        Some(told) if told.port == 0 => Some(HostPort::new(told.host.clone(), port)),
+        Some(told) => Some(told.clone()),
+        None if is_wildcard(&listener.listen) => None,
+        None => Some(HostPort::new(listener.listen.host.clone(), port)),
     }
 }
 

@@ -1,0 +1,7 @@
+//! The server over a real broker and store, seen through its sockets.
+
+mod harness;
+mod http;
+mod limits;
+mod pipelining;
+mod stop;
