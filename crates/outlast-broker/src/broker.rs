@@ -99,10 +99,6 @@ impl Broker {
         registry.register_collector(Box::new(Gauges(Arc::downgrade(self))));
     }
 
-    pub fn metrics(&self) -> &BrokerMetrics {
-        &self.metrics
-    }
-
     /// Random at the cluster's first start, and the same ever after.
     pub fn cluster_id(&self) -> &str {
         &self.cluster_id

@@ -40,5 +40,4 @@ pub use dispatch::{served_apis, served_versions};
 pub use error::{ApiError, BrokerError, CloseConnection};
 pub use host_port::HostPort;
 pub use metadata::{METADATA_PARTITION, MetadataRecord, MetadataRecordError};
-pub use metrics::BrokerMetrics;
 pub use topic_config::{ConfigMap, DEFINITIONS as TOPIC_CONFIGS};

@@ -54,7 +54,7 @@ pub struct TopicMetrics {
 }
 
 impl BrokerMetrics {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let latency: fn() -> Histogram = || {
             Histogram::new([
                 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,

@@ -295,10 +295,10 @@ mod tests {
 
     #[test]
     fn refusals_name_the_key_and_what_is_allowed() {
-        let rows: &[(&[(&str, &str)], &[&str])] = &[
+        for (given, expect) in [
             (
-                &[("retention.mss", "1")],
-                &["unknown topic config", "retention.mss"],
+                &[("retention.mss", "1")][..],
+                &["unknown topic config", "retention.mss"][..],
             ),
             (
                 &[("retention.ms", "-2")],
@@ -319,12 +319,11 @@ mod tests {
                 ],
                 &["min.compaction.lag.ms (9)", "max.compaction.lag.ms (8)"],
             ),
-        ];
-        for (given, expect) in rows {
+        ] {
             let message = validate(&map(given), &ConfigMap::new())
                 .unwrap_err()
                 .to_string();
-            for part in *expect {
+            for part in expect {
                 assert!(message.contains(part), "{message:?} lacks {part:?}");
             }
         }

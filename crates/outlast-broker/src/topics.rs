@@ -184,7 +184,7 @@ fn make_topic(
         })
         .collect();
     for partition in &partitions {
-        partition.log.set_retention(config.retention.clone());
+        partition.log.set_retention(config.retention);
     }
     let name = Str::from(&*image.name);
     Topic {

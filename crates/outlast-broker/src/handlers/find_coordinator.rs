@@ -41,8 +41,9 @@ pub(crate) async fn handle(
 async fn find(context: &RequestContext<'_>, key_type: i8) -> Result<(), ApiError> {
     match key_type {
         GROUP => context.broker.groups().await.map(|_| ()),
+        // The one code at which every client library gives up at once instead of trying again.
         TRANSACTION => Err(ApiError::new(
-            ErrorCode::UnsupportedVersion,
+            ErrorCode::TransactionalIdAuthorizationFailed,
             "this release of Outlast has no transactions yet: use an idempotent producer without transactional.id",
         )),
         other => Err(ApiError::new(

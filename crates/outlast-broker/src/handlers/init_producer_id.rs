@@ -11,7 +11,7 @@ pub(crate) async fn handle(
 ) -> InitProducerIdResponse {
     if request.transactional_id.is_some() {
         // Transactions come with a later release; FindCoordinator, which comes first, says so in words.
-        return error(ErrorCode::UnsupportedVersion);
+        return error(ErrorCode::TransactionalIdAuthorizationFailed);
     }
     if (request.producer_id < 0) != (request.producer_epoch < 0) {
         return error(ErrorCode::InvalidRequest);

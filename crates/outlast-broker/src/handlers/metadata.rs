@@ -107,7 +107,7 @@ fn cluster(context: &RequestContext<'_>) -> MetadataResponse {
 
 fn all_topics(context: &RequestContext<'_>) -> Vec<MetadataResponseTopic> {
     let table = context.broker.topics.load();
-    table.iter().map(|topic| known(topic)).collect()
+    table.iter().map(known).collect()
 }
 
 async fn named_topics(

@@ -152,7 +152,7 @@ async fn coordinators() {
         assert_eq!(nodes, [(1, 0), (1, 0)], "v{version}");
     }
     for (key_type, expect) in [
-        (1, ErrorCode::UnsupportedVersion),
+        (1, ErrorCode::TransactionalIdAuthorizationFailed),
         (2, ErrorCode::InvalidRequest),
     ] {
         let request = FindCoordinatorRequest {

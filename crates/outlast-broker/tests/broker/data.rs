@@ -302,6 +302,6 @@ async fn producer_ids_are_given_once() {
     let refused = broker.call(5, transactional).await;
     assert_eq!(
         (error(refused.error_code), refused.producer_id),
-        (ErrorCode::UnsupportedVersion, -1)
+        (ErrorCode::TransactionalIdAuthorizationFailed, -1)
     );
 }

@@ -77,7 +77,7 @@ impl TestBroker {
 
     async fn open(dir: TempDir, clock: Arc<TestClock>, values: &[(&str, &str)]) -> Self {
         let (store, _) = Store::open(
-            Arc::new(DiskIo::default()),
+            Arc::new(DiskIo),
             clock.clone(),
             dir.path(),
             StoreOptions::default(),
