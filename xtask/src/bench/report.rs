@@ -159,7 +159,12 @@ fn start_up_table(page: &mut String, results: &Results) {
     if results.start_ups.is_empty() {
         return;
     }
-    page.push_str("\n## Start, in seconds\n\n| broker | empty directory to first acknowledged message | after SIGKILL, to first acknowledged message | data at the kill, MiB |\n|---|---:|---:|---:|\n");
+    page.push_str(
+        "\n## Start, in seconds\n\n\
+         | broker | empty directory to first acknowledged message \
+         | after SIGKILL, to first acknowledged message | data at the kill, MiB |\n\
+         |---|---:|---:|---:|\n",
+    );
     for kind in &results.kinds {
         let Some(start_ups) = results.start_ups.get(kind) else {
             continue;
