@@ -499,3 +499,6 @@ async fn write_all(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -316,3 +316,6 @@ impl Flow {
         gone
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -82,6 +82,24 @@ pub(super) enum Taken {
     Empty,
 }
 
+impl OpenBatch {
+    pub fn new(
+        id: u64,
+        builder: BatchBuilder,
+        opened: Instant,
+        outcome: Arc<BatchOutcome>,
+    ) -> Self {
+        Self {
+            id,
+            builder,
+            opened,
+            reserved: 0,
+            outcome,
+            full: false,
+        }
+    }
+}
+
 impl Inlet {
     pub fn new(config: ProducerConfig) -> Self {
         Self {
@@ -232,15 +250,9 @@ impl Inlet {
         let id = self.next_batch.fetch_add(1, Ordering::Relaxed);
         let outcome = Arc::<BatchOutcome>::default();
         self.lock_unsettled().insert(id, Arc::clone(&outcome));
-        OpenBatch {
-            id,
-            builder: BatchBuilder::new(self.config.compression)
-                .compression_level(self.config.compression_level),
-            opened: Instant::now(),
-            reserved: 0,
-            outcome,
-            full: false,
-        }
+        let builder = BatchBuilder::new(self.config.compression)
+            .compression_level(self.config.compression_level);
+        OpenBatch::new(id, builder, Instant::now(), outcome)
     }
 
     /// The sender's look at who has something new.
