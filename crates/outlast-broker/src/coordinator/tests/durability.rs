@@ -1,5 +1,7 @@
 //! No reply before it is true for good, and what a restart finds.
 
+use std::time::Duration;
+
 use super::*;
 
 #[tokio::test(start_paused = true)]
@@ -109,11 +111,11 @@ async fn members_must_show_themselves_after_a_restart() {
     process.die().await;
 
     let process = Process::start(dir.path());
-    tokio::time::sleep(std::time::Duration::from_millis(9_999)).await;
+    tokio::time::sleep(Duration::from_millis(9_999)).await;
     assert_eq!(process.heartbeat(&member).await, ErrorCode::None);
-    tokio::time::sleep(std::time::Duration::from_millis(9_999)).await;
+    tokio::time::sleep(Duration::from_millis(9_999)).await;
     assert_eq!(process.state(), Some(GroupState::Stable));
-    tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    tokio::time::sleep(Duration::from_millis(1)).await;
     calm().await;
     assert_eq!(process.state(), Some(GroupState::Empty));
     process.write().await;
@@ -129,7 +131,7 @@ async fn offsets_expire_without_anybody_asking() {
     };
     let process = Process::with(dir.path(), Arc::new(DiskIo), config);
     process.commit(5).await;
-    tokio::time::sleep(std::time::Duration::from_secs(600)).await;
+    tokio::time::sleep(Duration::from_secs(600)).await;
     calm().await;
     process.write().await;
     assert_eq!(process.state(), None);
@@ -171,7 +173,7 @@ async fn a_log_that_has_become_long_is_rewritten() {
 
     // Without members, to commit as anybody.
     let process = Process::start(dir.path());
-    tokio::time::sleep(std::time::Duration::from_secs(10)).await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
     calm().await;
     let last = commit_until_rewritten(&process).await;
     let log = process.store.existing(process.shard().id).unwrap();
@@ -213,4 +215,22 @@ async fn a_log_that_says_nothing_any_more_is_emptied() {
     drop(shard);
     process.die().await;
     assert_eq!(Process::start(dir.path()).committed().await, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_timer_that_no_record_goes_with_fires_in_time() {
+    let dir = data_dir();
+    let process = Process::start(dir.path());
+    // The first makes the group. When its id has run out, the driver sleeps for long.
+    process.join(join_request()).await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let asked = process.join(join_request()).await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    calm().await;
+    let request = JoinGroupRequest {
+        member_id: asked.member_id,
+        ..join_request()
+    };
+    let joined = process.join(request).await;
+    assert_eq!(code(joined.error_code), ErrorCode::UnknownMemberId);
 }
