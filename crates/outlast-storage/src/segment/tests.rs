@@ -347,3 +347,130 @@ proptest! {
         prop_assert!(open(&given.into()).is_err());
     }
 }
+
+/// The example with something changed, and every checksum made to match.
+fn forge(
+    change: impl FnOnce(&mut Vec<u8>, &mut Vec<SegmentPartition>, &mut Vec<PartitionIndex>),
+) -> Vec<String> {
+    let bytes = write(&example());
+    let reader = open(&bytes).unwrap();
+    let mut directory = reader.directory.clone();
+    let mut indexes: Vec<_> = directory
+        .iter()
+        .map(|entry| reader.index(entry).unwrap())
+        .collect();
+    let mut out = bytes[..directory[0].index_position as usize].to_vec();
+    change(&mut out, &mut directory, &mut indexes);
+    for (entry, index) in directory.iter_mut().zip(&indexes) {
+        let index = format::encode_index(index);
+        entry.index_position +=
+            out.len() as u64 - reader.partition(entry.partition).unwrap().index_position;
+        entry.index_len = index.len() as u32;
+        entry.index_crc = outlast_records::crc32c(&index);
+        out.extend_from_slice(&index);
+    }
+    let encoded = format::encode_directory(&directory);
+    let directory_position = out.len() as u64;
+    out.extend_from_slice(&encoded);
+    let total_len = (out.len() + format::TAIL_SIZE) as u64;
+    out.extend(format::encode_tail(&format::Tail {
+        partitions: directory.len() as u32,
+        directory_position,
+        directory_crc: outlast_records::crc32c(&encoded),
+        segment_id: ID.segment_id,
+        total_len,
+    }));
+    faults(&out.into())
+}
+
+/// Checksums prove that bytes are as they were written; these hold against what was written wrong.
+#[test]
+fn parts_that_contradict_each_other_are_seen() {
+    assert_eq!(forge(|_, _, _| {}), [""; 0]);
+    let check = |what: &str, found: Vec<String>| {
+        assert!(
+            found.iter().any(|found| found.contains(what)),
+            "{what}: {found:?}"
+        );
+    };
+    const DIRECTORY: &str = "the directory contradicts itself";
+    check(
+        DIRECTORY,
+        forge(|_, directory, _| directory[0].data_len -= 1),
+    );
+    check(
+        DIRECTORY,
+        forge(|_, directory, _| directory[0].start = Offset(99)),
+    );
+    check(
+        DIRECTORY,
+        forge(|_, directory, _| directory[1].index_position += 1),
+    );
+    check(
+        "does not know",
+        forge(|out, directory, _| {
+            out.push(0);
+            directory
+                .iter_mut()
+                .for_each(|entry| entry.index_position -= 1);
+        }),
+    );
+    const INDEX: &str = "index contradicts the directory";
+    check(INDEX, forge(|_, _, indexes| indexes[1].chunks.swap(1, 2)));
+    check(INDEX, forge(|_, _, indexes| indexes[1].chunks.truncate(0)));
+    check(
+        INDEX,
+        forge(|_, _, indexes| {
+            indexes[1].chunks.remove(0);
+        }),
+    );
+    check(
+        INDEX,
+        forge(|_, directory, _| directory[1].next = Offset(200)),
+    );
+    check(
+        "not where it belongs",
+        forge(|_, _, indexes| indexes[1].chunks[1].base.0 -= 9),
+    );
+    check(
+        "batch headers",
+        forge(|_, _, indexes| indexes[1].chunks[1].batches += 1),
+    );
+    check(
+        "the index says",
+        forge(|_, _, indexes| indexes[1].chunks[1].max_timestamp.0 += 1),
+    );
+    check(
+        "the directory says",
+        forge(|_, directory, _| directory[1].max_timestamp.0 += 1),
+    );
+    check(
+        "another segment",
+        forge(|out, _, _| {
+            out.splice(
+                ..64,
+                format::encode_header(&SegmentId {
+                    segment_id: 1,
+                    ..ID
+                }),
+            );
+        }),
+    );
+}
+
+#[test]
+fn a_tail_with_another_length_is_refused() {
+    let mut bytes = write(&example()).to_vec();
+    let at = bytes.len() - 64;
+    bytes[at + 48] ^= 1;
+    seal(&mut bytes[at..]);
+    assert!(open(&bytes.into()).is_err());
+}
+
+#[test]
+fn an_index_longer_than_it_says_is_refused() {
+    let mut bytes = format::encode_index(&PartitionIndex::default());
+    assert_eq!(format::decode_index(&bytes), Ok(PartitionIndex::default()));
+    bytes.push(0);
+    assert!(format::decode_index(&bytes).is_err());
+}
