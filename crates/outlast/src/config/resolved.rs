@@ -80,6 +80,12 @@ impl Given {
                 listen.len()
             )));
         }
+        let unreachable = |told: &&HostPort| matches!(&*told.host, "0.0.0.0" | "::");
+        if let Some(told) = advertise.iter().find(unreachable) {
+            return Err(Problem::between(format!(
+                "advertise can't be {told}: clients can't connect to it; name a host that they can reach"
+            )));
+        }
         let told = |index: usize| advertise.get(index).or(advertise.first()).cloned();
         Ok(listen
             .into_iter()

@@ -42,29 +42,10 @@ pub fn run(args: ServeArgs) -> anyhow::Result<()> {
 
 async fn serve(settings: Settings, began: Instant) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
-    let bound = BoundServer::bind(settings.server.clone()).await?;
-    let (store, recovery) = open_store(&settings).await?;
-    let broker = Broker::open(
-        settings.broker.clone(),
-        store.clone(),
-        Arc::new(SystemClock),
-    )
-    .await?;
-    let (kafka, http) = (bound.endpoints(), bound.http_addresses());
-    let server = bound.start(Arc::clone(&broker), store.clone());
-
-    let data = std::fs::canonicalize(&settings.data).unwrap_or_else(|_| settings.data.clone());
-    let report = StartReport {
-        kafka: &kafka,
-        http: &http,
-        data: &data,
-        config_file: settings.file.as_deref(),
-        recovery: &recovery,
-        took: began.elapsed(),
+    let Started { server, broker, store } = tokio::select! {
+        started = start(settings, began) => started?,
+        signal = signals.next() => return Err(anyhow!("stopped by {signal} before the start was complete")),
     };
-    // Whoever closed our standard output still wants a broker.
-    let _ = write!(std::io::stdout(), "{report}");
-
     let mut failure = store.failure();
     let failed = async {
         failure
@@ -80,6 +61,33 @@ async fn serve(settings: Settings, began: Instant) -> anyhow::Result<()> {
         result = stop(server, broker, store.clone()) => result,
         _ = signals.next() => Err(anyhow!("stopped at once by a second signal, without waiting for requests in flight")),
     }
+}
+
+struct Started {
+    server: Server,
+    broker: Arc<Broker>,
+    store: Store,
+}
+
+async fn start(settings: Settings, began: Instant) -> anyhow::Result<Started> {
+    let bound = BoundServer::bind(settings.server.clone()).await?;
+    let (store, recovery) = open_store(&settings).await?;
+    let broker = Broker::open(settings.broker.clone(), store.clone(), Arc::new(SystemClock)).await?;
+    let (kafka, http) = (bound.endpoints(), bound.http_addresses());
+    let server = bound.start(Arc::clone(&broker), store.clone());
+
+    let data = std::fs::canonicalize(&settings.data).unwrap_or_else(|_| settings.data.clone());
+    let report = StartReport {
+        kafka: &kafka,
+        http: &http,
+        data: &data,
+        config_file: settings.file.as_deref(),
+        recovery: &recovery,
+        took: began.elapsed(),
+    };
+    // Whoever closed our standard output still wants a broker.
+    let _ = write!(std::io::stdout(), "{report}");
+    Ok(Started { server, broker, store })
 }
 
 async fn open_store(settings: &Settings) -> anyhow::Result<(Store, RecoveryReport)> {
