@@ -1,7 +1,11 @@
 //! Changing configuration: pure decisions on a metadata image, for topics and for brokers.
 
-use outlast_protocol::ErrorCode;
+use std::collections::HashMap;
+use std::sync::Arc;
 
+use outlast_protocol::{ErrorCode, Str};
+
+use crate::broker::Broker;
 use crate::broker_config::{BrokerConfig, BrokerKey, NODE_ID};
 use crate::config_definition::{ConfigError, list};
 use crate::config_values::{TopicValues, broker_synonyms};
@@ -25,36 +29,86 @@ pub enum Operation {
     Subtract(String),
 }
 
-/// What is altered. Everything in it is altered, or nothing.
+/// What is altered: everything in it, or nothing.
 #[derive(Debug)]
-pub struct Alteration<'a> {
+pub struct Alteration {
     pub resource_type: i8,
-    pub resource_name: &'a str,
-    pub operations: Vec<(String, Operation)>,
+    pub resource_name: Str,
+    /// The error where the request itself is not right.
+    pub operations: Result<Vec<(String, Operation)>, ApiError>,
     /// Values that are not named go back to their defaults (AlterConfigs, not the incremental one).
     pub replace: bool,
 }
 
-pub fn plan_alteration(
+/// Makes all alterations that are good in one change; the results are in the order of the alterations.
+pub async fn alter_all(
+    broker: &Arc<Broker>,
+    alterations: Vec<Alteration>,
+    validate_only: bool,
+) -> Vec<Result<(), ApiError>> {
+    let config = broker.config.clone();
+    let count = alterations.len();
+    let changed = broker.change(move |before| {
+        let mut times: HashMap<(i8, &str), usize> = HashMap::new();
+        for alteration in &alterations {
+            *times.entry(alteration.resource()).or_default() += 1;
+        }
+        let mut image = before.clone();
+        let (mut records, mut results) = (Vec::new(), Vec::new());
+        for alteration in &alterations {
+            let planned = if times[&alteration.resource()] > 1 {
+                let message = "the resource is in the request more than once";
+                Err(ApiError::new(ErrorCode::InvalidRequest, message))
+            } else {
+                plan_alteration(&image, &config, alteration)
+            };
+            results.push(planned.map(|planned| {
+                planned.iter().for_each(|record| image.apply(record));
+                records.extend(planned);
+            }));
+        }
+        if validate_only {
+            records.clear();
+        }
+        (records, results)
+    });
+    changed
+        .await
+        .unwrap_or_else(|error| vec![Err(error); count])
+}
+
+impl Alteration {
+    fn resource(&self) -> (i8, &str) {
+        (self.resource_type, &self.resource_name)
+    }
+}
+
+fn plan_alteration(
     image: &MetadataImage,
     broker: &BrokerConfig,
-    alteration: &Alteration<'_>,
+    alteration: &Alteration,
 ) -> Result<Vec<MetadataRecord>, ApiError> {
-    let mut names: Vec<&str> = alteration
-        .operations
-        .iter()
-        .map(|(name, _)| name.as_str())
-        .collect();
+    let operations = alteration.operations.as_ref().map_err(Clone::clone)?;
+    let mut names: Vec<&str> = operations.iter().map(|(name, _)| name.as_str()).collect();
     names.sort_unstable();
     if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
         let message = format!("{} is altered more than once", twice[0]);
         return Err(ApiError::new(ErrorCode::InvalidRequest, message));
     }
+    let edit = Edit {
+        operations,
+        replace: alteration.replace,
+    };
     match alteration.resource_type {
-        TOPIC => plan_topic(image, broker, alteration),
-        BROKER => plan_broker(image, broker, alteration),
+        TOPIC => plan_topic(image, broker, &alteration.resource_name, &edit),
+        BROKER => plan_broker(image, broker, &alteration.resource_name, &edit),
         other => Err(unknown_resource_type(other)),
     }
+}
+
+struct Edit<'a> {
+    operations: &'a [(String, Operation)],
+    replace: bool,
 }
 
 pub fn unknown_resource_type(resource_type: i8) -> ApiError {
@@ -71,14 +125,15 @@ pub fn unknown_resource_type(resource_type: i8) -> ApiError {
 fn plan_topic(
     image: &MetadataImage,
     broker: &BrokerConfig,
-    alteration: &Alteration<'_>,
+    name: &str,
+    edit: &Edit<'_>,
 ) -> Result<Vec<MetadataRecord>, ApiError> {
-    topic_name::validate(alteration.resource_name)?;
-    let Some(topic) = image.topic(alteration.resource_name) else {
+    topic_name::validate(name)?;
+    let Some(topic) = image.topic(name) else {
         return Err(ErrorCode::UnknownTopicOrPartition.into());
     };
     let values = TopicValues::new(image, broker, &topic.config);
-    let altered = alter(&topic.config, alteration, |name| {
+    let altered = alter(&topic.config, edit, |name| {
         let definition = topic_config::definition(name)?;
         Some((definition.kind.is_list(), values.effective(definition).0))
     })?;
@@ -95,11 +150,12 @@ fn plan_topic(
 fn plan_broker(
     image: &MetadataImage,
     config: &BrokerConfig,
-    alteration: &Alteration<'_>,
+    name: &str,
+    edit: &Edit<'_>,
 ) -> Result<Vec<MetadataRecord>, ApiError> {
-    let broker = broker_name(alteration.resource_name)?;
+    let broker = broker_name(name)?;
     let before = image.broker_config(&broker).cloned().unwrap_or_default();
-    for (name, _) in &alteration.operations {
+    for (name, _) in edit.operations {
         match BrokerKey::find(name) {
             Some(key) if key.is_dynamic() => {}
             Some(_) => {
@@ -117,7 +173,7 @@ fn plan_broker(
             }
         }
     }
-    let altered = alter(&before, alteration, |name| {
+    let altered = alter(&before, edit, |name| {
         let key = BrokerKey::find(name)?;
         let value = broker_synonyms(image, config, key)
             .first()
@@ -164,15 +220,15 @@ pub fn broker_name(name: &str) -> Result<String, ApiError> {
 /// `current` gives, for a known key, whether it is a list and its effective value.
 fn alter(
     before: &ConfigMap,
-    alteration: &Alteration<'_>,
+    edit: &Edit<'_>,
     current: impl Fn(&str) -> Option<(bool, String)>,
 ) -> Result<ConfigMap, ApiError> {
-    let mut after = if alteration.replace {
+    let mut after = if edit.replace {
         ConfigMap::new()
     } else {
         before.clone()
     };
-    for (name, operation) in &alteration.operations {
+    for (name, operation) in edit.operations {
         let value = match operation {
             Operation::Set(value) => value.clone(),
             Operation::Delete => {

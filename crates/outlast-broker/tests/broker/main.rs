@@ -6,6 +6,7 @@ mod admin;
 mod configs;
 mod data;
 mod fetch;
+mod fetch_session_model;
 mod groups;
 mod hostile;
 mod produce;
