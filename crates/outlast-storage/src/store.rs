@@ -309,6 +309,11 @@ impl Store {
         self.shared.store_manifest(Vec::new())
     }
 
+    #[cfg(test)]
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
     pub fn metrics(&self) -> &StorageMetrics {
         &self.shared.metrics
     }

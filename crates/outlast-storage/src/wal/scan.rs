@@ -83,7 +83,7 @@ pub(crate) fn scan(
     })
 }
 
-/// The header of the first whole entry of a file: what it says about the entries before it.
+/// The first whole header of a file, which says how the file before it ended.
 pub(crate) fn first_entry(file: &WalFile) -> Result<Option<EntryHeader>, StorageError> {
     let len = file.file.len().map_err(|e| reading(file, e))?;
     next_header(file, FILE_HEADER_SIZE, len, 0)
@@ -197,6 +197,7 @@ impl Scanner<'_> {
             synced_through: 0,
             timestamp: 0,
             sections: 0,
+            index: 0,
             data_len: 0,
         };
         let first = self.buffer[HEADER_SIZE.min(self.buffer.len())..]
