@@ -168,7 +168,7 @@ impl Clients {
         command.args(["--producers", &producers.to_string()]);
         command.args(["--size", &case.record_size.to_string()]);
         if let Some(rate) = rate {
-            command.args(["--rate", &rate.to_string()]);
+            command.args(["--rate", &format!("{rate}/s")]);
         }
         outlast_summary(&run("outlast bench produce", &mut command)?.stdout)
     }
@@ -306,7 +306,7 @@ fn end_to_end_summary(output: &str) -> Result<Sample> {
     })
 }
 
-/// The last line of `outlast bench --json`.
+/// The last line of `outlast bench --json`; its latencies are exact to three digits.
 fn outlast_summary(output: &str) -> Result<Sample> {
     let summary = output.lines().next_back().context("no output")?;
     let summary: serde_json::Value = serde_json::from_str(summary)?;
