@@ -10,24 +10,26 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
 
-use outlast_records::{Offset, Timestamp};
+use outlast_records::{LeaderEpoch, Offset, PartitionId, Timestamp};
 
 use crate::error::StorageError;
 use crate::io::replace_file;
 use crate::manifest::{Manifest, PartitionRecord};
-use crate::partition::{Extent, PartitionLog, Runs};
+use crate::partition::{Extent, PartitionLog, Run, Runs, State};
 use crate::producers::ProducerEntry;
 use crate::recovery::WAL_DIR;
 use crate::store::{FileRecord, Shared};
 use crate::wal::queue::QueuedContent;
-use crate::wal::sidecar::{self, BlocksAt, PartitionSummary, Summary, side_car_path};
+use crate::wal::scan::{Found, scan};
+use crate::wal::sidecar::{self, BlocksAt, PartitionSummary, SideCar, Summary, side_car_path};
 use crate::wal::writer::Sealed;
 
 impl Shared {
     /// Everything that is due. An error other than a full disk is final.
     pub(crate) fn maintain(&self) {
         let result = self
-            .index_sealed()
+            .reindex_damaged()
+            .and_then(|()| self.index_sealed())
             .and_then(|()| self.apply_retention())
             .and_then(|()| self.remove_dead_files());
         self.expire_producers();
@@ -74,8 +76,7 @@ impl Shared {
             .io
             .open(&path)
             .map_err(StorageError::io("opening", &path))?;
-        // Only this function sets it, once a file.
-        let _ = sealed.file.side_car.set(handle);
+        let side_car = SideCar::new(handle);
         let mut placed: HashMap<_, Vec<(Offset, BlocksAt)>> = HashMap::new();
         for partition in &summary.partitions {
             placed
@@ -85,7 +86,7 @@ impl Shared {
         }
         for log in &sealed.touched {
             if let Some(placed) = placed.get(&log.id()) {
-                log.indexed(sealed.file.number, placed);
+                log.indexed(sealed.file.number, placed, &side_car);
             }
         }
         if let Some(record) = self.files.lock().get_mut(&sealed.file.number) {
@@ -94,8 +95,53 @@ impl Shared {
         Ok(())
     }
 
+    /// Makes the side-cars of which readers found a damaged block again, from their files.
+    fn reindex_damaged(&self) -> Result<(), StorageError> {
+        for number in self.reader.indexes.take_damaged() {
+            let Some(record) = self.files.lock().get(&number).cloned() else {
+                continue;
+            };
+            let (file, proven) = (record.file, record.next_sequence.unwrap_or(1) - 1);
+            tracing::warn!(path = %file.path.display(), "a block of the index is damaged; making it again");
+            let mut states: BTreeMap<PartitionId, State> = BTreeMap::new();
+            let end = scan(
+                &file,
+                Some(record.first_sequence),
+                proven,
+                &mut |found| match found {
+                    Found::Section {
+                        sequence,
+                        section,
+                        batches,
+                    } => {
+                        let state = states.entry(section.partition).or_default();
+                        state.add_batches(&file, sequence, LeaderEpoch::NONE, batches.into_iter());
+                    }
+                    Found::DamagedSection { section, .. } => {
+                        states.entry(section.partition).or_default();
+                    }
+                    Found::Entry(_) | Found::Lost { .. } => {}
+                },
+            )?;
+            let mut touched = Vec::new();
+            for (id, scanned) in &states {
+                let log = self.log(*id);
+                log.unindexed(number, scanned);
+                touched.push(log);
+            }
+            self.sealed.lock().push_back(Sealed {
+                file,
+                end: end.position,
+                first_sequence: record.first_sequence,
+                next_sequence: proven + 1,
+                touched,
+            });
+        }
+        Ok(())
+    }
+
     /// What the side-car of a sealed file says: one line for each partition, and the runs of each line.
-    fn summarise(&self, sealed: &Sealed) -> (Summary, Vec<Vec<crate::partition::Run>>) {
+    fn summarise(&self, sealed: &Sealed) -> (Summary, Vec<Vec<Run>>) {
         let mut touched: Vec<&Arc<PartitionLog>> = sealed.touched.iter().collect();
         touched.sort_by_key(|log| log.id());
         touched.dedup_by_key(|log| log.id());
@@ -292,7 +338,7 @@ impl PartitionLog {
         &self,
         sealed: &Sealed,
         lines: &mut Vec<PartitionSummary>,
-        runs: &mut Vec<Vec<crate::partition::Run>>,
+        runs: &mut Vec<Vec<Run>>,
     ) {
         let state = self.lock();
         let in_file = |extent: &&Extent| {
@@ -319,7 +365,7 @@ impl PartitionLog {
             });
             runs.push(match &extent.runs {
                 Runs::Memory(runs) => runs.clone(),
-                Runs::SideCar(_) => Vec::new(),
+                Runs::SideCar(..) => Vec::new(),
             });
         }
         if lines.len() == first {
@@ -339,21 +385,38 @@ impl PartitionLog {
     }
 
     /// The side-car of `file` is durable: the runs need not be in memory any more.
-    fn indexed(&self, file: u64, placed: &[(Offset, BlocksAt)]) {
+    fn indexed(&self, file: u64, placed: &[(Offset, BlocksAt)], side_car: &Arc<SideCar>) {
         let mut state = self.lock();
         for extent in state
             .extents
             .iter_mut()
             .filter(|extent| extent.file.number == file)
         {
-            match placed.iter().find(|(base, _)| *base == extent.base) {
-                Some((_, blocks)) => extent.runs = Runs::SideCar(*blocks),
-                // It was below the log start when the side-car was made.
-                None => extent.runs = Runs::SideCar(BlocksAt::default()),
-            }
+            // One without a line was below the log start when the side-car was made.
+            let line = placed.iter().find(|(base, _)| *base == extent.base);
+            let blocks = line.map_or(BlocksAt::default(), |(_, blocks)| *blocks);
+            extent.runs = Runs::SideCar(blocks, Arc::clone(side_car));
         }
         state.drop_trimmed();
         self.publish(&state);
+    }
+
+    /// Takes the runs of a file from a scan instead of from its damaged side-car.
+    fn unindexed(&self, file: u64, scanned: &State) {
+        let runs_of = |extent: &Extent| match &extent.runs {
+            Runs::Memory(runs) => runs.clone(),
+            Runs::SideCar(..) => Vec::new(),
+        };
+        let runs: Vec<Run> = scanned.extents.iter().flat_map(runs_of).collect();
+        let mut state = self.lock();
+        for extent in state
+            .extents
+            .iter_mut()
+            .filter(|extent| extent.file.number == file)
+        {
+            let inside = |run: &&Run| extent.base <= run.base && run.base < extent.next;
+            extent.runs = Runs::Memory(runs.iter().filter(inside).copied().collect());
+        }
     }
 
     /// Where retention wants the log to start, if not where it does.

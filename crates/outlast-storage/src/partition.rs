@@ -208,6 +208,8 @@ impl PartitionLog {
         let mut state = self.state.lock();
         state.end = state.high_watermark;
         state.producers.drop_pending();
+        // A delete that is durable has no section behind it that could fail.
+        state.deleted = false;
         let end = state.end;
         let dropped = state.tail.truncate(end);
         self.publish(&state);
@@ -288,6 +290,16 @@ impl State {
             })
             .map(|extent| extent.window(from, max_bytes))
             .collect()
+    }
+
+    /// The first extent that reaches beyond `at` and has a record of `target` or later; of the runs in memory, the first
+    /// such.
+    pub(crate) fn extent_at_least(&self, at: Offset, target: Timestamp) -> Option<Extent> {
+        let first = self.extents.partition_point(|extent| extent.next <= at);
+        self.extents
+            .range(first..)
+            .filter(|extent| extent.max_timestamp >= target)
+            .find_map(|extent| extent.first_run_only(at, target))
     }
 
     pub(crate) fn max_timestamp(&self) -> Option<Timestamp> {

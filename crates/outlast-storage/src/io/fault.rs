@@ -162,6 +162,11 @@ impl FaultDisk {
         self.0.lock().calls_left != Some(0)
     }
 
+    /// No power failure is due.
+    pub fn power_is_steady(&self) -> bool {
+        self.0.lock().calls_left.is_none()
+    }
+
     /// How often a file was synced.
     pub fn syncs(&self) -> u64 {
         self.0.lock().syncs
@@ -208,6 +213,15 @@ impl FaultDisk {
             let file = disk.files.len() - 1;
             disk.names.insert(path.to_owned(), file);
             disk.durable_names.insert(path.to_owned(), file);
+        }
+    }
+
+    /// Changes a file under the handles that are open.
+    pub fn overwrite(&self, path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
+        let mut disk = self.0.lock();
+        if let Some(file) = disk.names.get(path).copied() {
+            change(&mut disk.files[file].bytes);
+            disk.files[file].durable = disk.files[file].bytes.clone();
         }
     }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use outlast_records::{BatchHeader, Offset, Timestamp};
 
 use crate::wal::file::WalFile;
-use crate::wal::sidecar::BlocksAt;
+use crate::wal::sidecar::{BlocksAt, SideCar};
 
 /// Longer runs are cut at a batch, so that a reader in the middle of one does not search far.
 const RUN_BYTES: u32 = 64 << 10;
@@ -26,7 +26,8 @@ pub(crate) struct Run {
 #[derive(Clone, Debug)]
 pub(crate) enum Runs {
     Memory(Vec<Run>),
-    SideCar(BlocksAt),
+    /// In blocks of the side-car.
+    SideCar(BlocksAt, Arc<SideCar>),
 }
 
 impl Runs {
@@ -95,6 +96,25 @@ impl Extent {
             runs,
             ..*self
         }
+    }
+
+    /// The extent with only the first of its in-memory runs that reaches beyond `at` and has a record of `target` or later;
+    /// `None` when there is none. What the index on disk says is for the reader to look up.
+    pub(crate) fn first_run_only(&self, at: Offset, target: Timestamp) -> Option<Extent> {
+        let Runs::Memory(runs) = &self.runs else {
+            return Some(self.clone());
+        };
+        let reaching = runs.partition_point(|run| run.base <= at).saturating_sub(1);
+        let found = (reaching..runs.len()).find(|index| {
+            let next = runs.get(index + 1).map_or(self.next, |run| run.base);
+            next > at && runs[*index].max_timestamp >= target
+        })?;
+        Some(Extent {
+            file: Arc::clone(&self.file),
+            next: runs.get(found + 1).map_or(self.next, |run| run.base),
+            runs: Runs::Memory(vec![runs[found]]),
+            ..*self
+        })
     }
 
     /// The time of the newest record; of the file, where records have none.

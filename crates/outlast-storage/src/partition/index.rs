@@ -3,28 +3,32 @@
 //! Blocks that readers use stay in a small cache, least recently used first out, so that a sequential reader loads each
 //! block once and the memory for indexes does not grow with the data.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use outlast_records::{Offset, PartitionId};
+use outlast_records::{Offset, PartitionId, Timestamp};
 use parking_lot::Mutex;
 
 use super::{Extent, Run, Runs};
 use crate::error::{Damage, ReadError};
 use crate::io::read_exact;
-use crate::wal::sidecar::{BlocksAt, decode_block};
+use crate::wal::sidecar::{BlocksAt, SideCar, decode_block};
 
-/// File and position of a block.
+/// Side-car and position of a block.
 type Key = (u64, u64);
+
+/// Where the blocks of an extent are.
+type Blocks<'a> = (&'a BlocksAt, &'a Arc<SideCar>);
 
 /// Decoded blocks, within a budget of bytes.
 pub(crate) struct IndexCache {
     limit: usize,
-    state: Mutex<Blocks>,
+    state: Mutex<Cached>,
+    damaged: Mutex<BTreeSet<u64>>,
 }
 
 #[derive(Default)]
-struct Blocks {
+struct Cached {
     by_key: HashMap<Key, (Arc<[Run]>, u64)>,
     by_use: BTreeMap<u64, Key>,
     uses: u64,
@@ -36,6 +40,7 @@ impl IndexCache {
         IndexCache {
             limit,
             state: Mutex::default(),
+            damaged: Mutex::default(),
         }
     }
 
@@ -94,10 +99,10 @@ impl IndexCache {
             Runs::Memory(runs) => {
                 take(runs);
             }
-            Runs::SideCar(at) => {
-                let first = self.block_with(extent, at, id, from)?;
+            Runs::SideCar(at, side_car) => {
+                let first = self.block_with(extent, (at, side_car), id, from)?;
                 for block in first..at.blocks() {
-                    if !take(&self.block(extent, at, id, block)?) {
+                    if !take(&self.block(extent, (at, side_car), id, block)?) {
                         break;
                     }
                 }
@@ -106,18 +111,43 @@ impl IndexCache {
         Ok(found)
     }
 
+    /// The first run of `extent` that reaches beyond `at` and has a record of `target` or later, and the offset after it.
+    pub(crate) fn run_at_least(
+        &self,
+        extent: &Extent,
+        id: PartitionId,
+        at: Offset,
+        target: Timestamp,
+    ) -> Result<Option<(Run, Offset)>, ReadError> {
+        let blocks = match &extent.runs {
+            Runs::Memory(runs) => return Ok(runs.first().map(|run| (*run, extent.next))),
+            Runs::SideCar(at, side_car) => (at, side_car),
+        };
+        // A run ends where the next one begins, which may be in the next block.
+        let mut wanted: Option<Run> = None;
+        for block in self.block_with(extent, blocks, id, at)?..blocks.0.blocks() {
+            for run in self.block(extent, blocks, id, block)?.iter() {
+                if let Some(wanted) = wanted.take_if(|_| run.base > at) {
+                    return Ok(Some((wanted, run.base)));
+                }
+                wanted = (run.max_timestamp >= target).then_some(*run);
+            }
+        }
+        Ok(wanted.map(|run| (run, extent.next)))
+    }
+
     /// The last block that begins at or before `from`.
     fn block_with(
         &self,
         extent: &Extent,
-        at: &BlocksAt,
+        blocks: Blocks<'_>,
         id: PartitionId,
         from: Offset,
     ) -> Result<usize, ReadError> {
-        let (mut low, mut high) = (0, at.blocks());
+        let (mut low, mut high) = (0, blocks.0.blocks());
         while high - low > 1 {
             let middle = low + (high - low) / 2;
-            let block = self.block(extent, at, id, middle)?;
+            let block = self.block(extent, blocks, id, middle)?;
             match block.first().is_some_and(|run| run.base <= from) {
                 true => low = middle,
                 false => high = middle,
@@ -129,56 +159,50 @@ impl IndexCache {
     fn block(
         &self,
         extent: &Extent,
-        at: &BlocksAt,
+        (at, side_car): Blocks<'_>,
         id: PartitionId,
         block: usize,
     ) -> Result<Arc<[Run]>, ReadError> {
-        let key = (extent.file.number, at.block(block).0);
+        let (position, len) = at.block(block);
+        let key = (side_car.number, position);
         if let Some(known) = self.get(&key) {
             return Ok(known);
         }
-        let runs: Arc<[Run]> = load_block(extent, at, id, block)?.into();
+        let path = extent
+            .file
+            .path
+            .with_extension(crate::wal::sidecar::EXTENSION);
+        let mut bytes = vec![0; len];
+        if let Err(source) = read_exact(&*side_car.file, &mut bytes, position) {
+            return Err(ReadError::Io {
+                path,
+                source: Arc::new(source),
+            });
+        }
+        let Some(runs) = decode_block(&bytes, extent.file.number, id, block) else {
+            self.damaged.lock().insert(extent.file.number);
+            return Err(ReadError::Corrupt(Arc::new(Damage {
+                path,
+                position,
+                what: "a block of the index is damaged; the index is being made again".to_owned(),
+                partition: Some(id),
+                offsets: Some((extent.base, extent.next)),
+            })));
+        };
+        let runs: Arc<[Run]> = runs.into();
         self.insert(key, &runs);
         Ok(runs)
     }
-}
 
-fn load_block(
-    extent: &Extent,
-    at: &BlocksAt,
-    id: PartitionId,
-    block: usize,
-) -> Result<Vec<Run>, ReadError> {
-    let path = extent
-        .file
-        .path
-        .with_extension(crate::wal::sidecar::EXTENSION);
-    let (position, len) = at.block(block);
-    let damaged = |what: &str| {
-        ReadError::Corrupt(Arc::new(Damage {
-            path: path.clone(),
-            position,
-            what: what.to_owned(),
-            partition: Some(id),
-            offsets: Some((extent.base, extent.next)),
-        }))
-    };
-    let Some(file) = extent.file.side_car.get() else {
-        return Err(damaged("the side-car index is not open"));
-    };
-    let mut bytes = vec![0; len];
-    read_exact(&**file, &mut bytes, position).map_err(|source| ReadError::Io {
-        path: path.clone(),
-        source: Arc::new(source),
-    })?;
-    decode_block(&bytes, extent.file.number, id, block)
-        .ok_or_else(|| damaged("a block of the index is damaged; a restart makes the index again"))
+    /// Files whose side-car turned out to be damaged since the last call.
+    pub(crate) fn take_damaged(&self) -> BTreeSet<u64> {
+        std::mem::take(&mut *self.damaged.lock())
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use outlast_records::Timestamp;
 
     #[test]
     fn the_least_recently_used_block_leaves() {

@@ -207,7 +207,8 @@ impl PartitionLog {
         Ok(more)
     }
 
-    fn batch_at(
+    /// Decodes and checks the batch at `at` of bytes that were read from `position`.
+    pub(crate) fn batch_at(
         &self,
         extent: &Extent,
         position: u32,
@@ -215,20 +216,11 @@ impl PartitionLog {
         at: usize,
     ) -> Result<BatchHeader, ReadError> {
         let rest = bytes.get(at..).unwrap_or_default();
-        let header = if self.reader.verify {
-            check_at(rest)
-        } else {
-            header_at(rest)
+        let header = match self.reader.verify {
+            true => check_at(rest),
+            false => header_at(rest),
         };
-        let damaged = |what: String| {
-            ReadError::Corrupt(Arc::new(Damage {
-                path: extent.file.path.clone(),
-                position: u64::from(position) + at as u64,
-                what,
-                partition: Some(self.id),
-                offsets: Some((extent.base, extent.next)),
-            }))
-        };
+        let damaged = |what: String| self.corrupt(extent, position, at, what);
         match header {
             Ok(header) if header.size() > rest.len() => {
                 Err(damaged("the batch is longer than its place".to_owned()))
@@ -236,14 +228,30 @@ impl PartitionLog {
             Ok(header)
                 if header.base_offset < extent.base || header.next_offset() > extent.next =>
             {
+                let offset = header.base_offset;
                 Err(damaged(format!(
-                    "the batch has offset {}, which does not belong here",
-                    header.base_offset
+                    "the batch has offset {offset}, which does not belong here"
                 )))
             }
             Ok(header) => Ok(header),
             Err(e) => Err(damaged(e.to_string())),
         }
+    }
+
+    pub(crate) fn corrupt(
+        &self,
+        extent: &Extent,
+        position: u32,
+        at: usize,
+        what: String,
+    ) -> ReadError {
+        ReadError::Corrupt(Arc::new(Damage {
+            path: extent.file.path.clone(),
+            position: u64::from(position) + at as u64,
+            what,
+            partition: Some(self.id),
+            offsets: Some((extent.base, extent.next)),
+        }))
     }
 }
 

@@ -15,7 +15,7 @@ use crate::io::{Io, IoFile, TEMPORARY, read_exact};
 use crate::manifest::Manifest;
 use crate::wal::file::{self, Opened, WalFile, number_of, wal_path};
 use crate::wal::scan::{find_salt, first_entry, scan};
-use crate::wal::sidecar::{self, Summary, side_car_path};
+use crate::wal::sidecar::{self, SideCar, Summary, side_car_path};
 
 pub(crate) fn is_ours(name: &str) -> bool {
     number_of(name, file::EXTENSION).is_some() || number_of(name, sidecar::EXTENSION).is_some()
@@ -164,9 +164,8 @@ impl Opening<'_> {
         };
         match side_car {
             Some((summary, handle)) => {
-                // A fresh cell: nobody has set it.
-                let _ = file.side_car.set(handle);
-                fold.side_car(summary, Some(Arc::new(file)), &path, report);
+                let there = (Arc::new(file), SideCar::new(handle));
+                fold.side_car(summary, Some(there), &path, report);
                 Ok(())
             }
             None => self.scan(Arc::new(file), fold, quarantine, report),
@@ -314,7 +313,7 @@ impl Opening<'_> {
                     WalFile::open(self.io, self.wal_dir, self.manifest.store_id, *later)?
                 && let Some(header) = first_entry(&file)?
             {
-                return Ok(header.synced_through);
+                return Ok(header.first_sequence().saturating_sub(1));
             }
         }
         Ok(0)

@@ -15,7 +15,7 @@ use crate::store::{FileRecord, Logs};
 use crate::wal::entry::{Content, Section};
 use crate::wal::file::WalFile;
 use crate::wal::scan::Found;
-use crate::wal::sidecar::Summary;
+use crate::wal::sidecar::{SideCar, Summary};
 use crate::wal::writer::Sealed;
 
 /// The state that opening ends with.
@@ -134,7 +134,7 @@ impl Fold {
     pub(crate) fn side_car(
         &mut self,
         summary: Summary,
-        file: Option<Arc<WalFile>>,
+        file: Option<(Arc<WalFile>, Arc<SideCar>)>,
         path: &Path,
         report: &mut RecoveryReport,
     ) {
@@ -152,7 +152,7 @@ impl Fold {
             }
             state.raise_end(partition.next.max(partition.end));
             match &file {
-                Some(file) if partition.base < partition.next => {
+                Some((file, side_car)) if partition.base < partition.next => {
                     state.bytes += partition.bytes;
                     state.extents.push_back(Extent {
                         file: Arc::clone(file),
@@ -160,7 +160,7 @@ impl Fold {
                         next: partition.next,
                         max_timestamp: partition.max_timestamp,
                         bytes: partition.bytes,
-                        runs: Runs::SideCar(partition.blocks),
+                        runs: Runs::SideCar(partition.blocks, Arc::clone(side_car)),
                     });
                 }
                 None if partition.base < partition.next && partition.next > state.start => {
@@ -179,7 +179,7 @@ impl Fold {
         }
         self.next_sequence = self.next_sequence.max(summary.next_sequence);
         self.next_file = self.next_file.max(summary.file + 1);
-        if let Some(file) = file {
+        if let Some((file, _)) = file {
             let record = FileRecord {
                 file,
                 first_sequence: summary.first_sequence,

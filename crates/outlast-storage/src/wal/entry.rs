@@ -45,10 +45,17 @@ pub(crate) struct EntryHeader {
     /// When it was written: for people and for point-in-time restores.
     pub(crate) timestamp: i64,
     pub(crate) sections: u32,
+    /// Entries before it in the same file: what the file before ended with follows from any entry that can be read.
+    pub(crate) index: u32,
     pub(crate) data_len: u64,
 }
 
 impl EntryHeader {
+    /// The sequence of the first entry of the file.
+    pub(crate) fn first_sequence(&self) -> u64 {
+        self.sequence.saturating_sub(u64::from(self.index))
+    }
+
     pub(crate) fn table_len(&self) -> u64 {
         u64::from(self.sections) * SECTION_SIZE as u64
     }
@@ -120,7 +127,7 @@ pub(crate) fn encode(
     out.put_i64(header.timestamp);
     out.put_u32(header.sections);
     out.put_u64(header.data_len);
-    out.put_u32(0); // reserved
+    out.put_u32(header.index);
     out.put_u32(crc32c(out));
     let mut data_at = HEADER_SIZE as u64 + header.table_len();
     for (index, section) in (0..).zip(sections) {
@@ -213,8 +220,8 @@ fn decode_fields(bytes: &[u8; HEADER_SIZE]) -> Result<Result<EntryHeader, NotAnE
         timestamp: fields.i64()?,
         sections: fields.u32()?,
         data_len: fields.u64()?,
+        index: fields.u32()?,
     };
-    let _reserved = fields.u32()?;
     let stored = fields.u32()?;
     // The checksum comes first: a flipped bit in the version is damage, not a newer release.
     if crc32c(&bytes[..HEADER_SIZE - 4]) != stored {
@@ -315,6 +322,7 @@ mod tests {
             synced_through: 98,
             timestamp: 1_700_000_000_000,
             sections: 3,
+            index: 12,
             data_len: 345,
         };
         (header, sections)

@@ -4,7 +4,7 @@
 
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use outlast_records::{Timestamp, crc32c};
 
@@ -24,8 +24,6 @@ pub(crate) struct WalFile {
     pub(crate) salt: u64,
     pub(crate) created: Timestamp,
     pub(crate) file: Arc<dyn IoFile>,
-    /// Its index, once it is sealed and has one.
-    pub(crate) side_car: OnceLock<Arc<dyn IoFile>>,
 }
 
 impl std::fmt::Debug for WalFile {
@@ -45,7 +43,7 @@ pub(crate) fn number_of(name: &str, extension: &str) -> Option<u64> {
 }
 
 impl WalFile {
-    /// Creates file `number` with its header, and makes its name durable.
+    /// Creates file `number` with its header, durably: a file without one has been damaged.
     pub(crate) fn create(
         io: &dyn Io,
         dir: &Path,
@@ -65,6 +63,7 @@ impl WalFile {
                     0,
                 )
             })
+            .and_then(|()| file.sync_data())
             .and_then(|()| io.sync_dir(dir));
         if let Err(e) = written {
             // The next attempt must find the name free; if this fails too, that one will say so.
@@ -87,7 +86,6 @@ impl WalFile {
             salt,
             created,
             file,
-            side_car: OnceLock::new(),
         }
     }
 

@@ -11,6 +11,8 @@
 //! A side-car is derived from its file: when it is missing or damaged, the file is scanned and it is made again.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use outlast_records::{Crc32c, LeaderEpoch, Offset, PartitionId, ProducerId, Timestamp};
 
@@ -18,6 +20,7 @@ use crate::codec::{Fields, Put, Short};
 use crate::epochs;
 use crate::error::StorageError;
 use crate::frame::{FRAME_SIZE, Structure};
+use crate::io::IoFile;
 use crate::partition::Run;
 use crate::producers::ProducerEntry;
 
@@ -33,6 +36,29 @@ const RUN_SIZE: usize = 24;
 
 pub(crate) fn side_car_path(wal_dir: &Path, number: u64) -> PathBuf {
     wal_dir.join(format!("{number:020}.{EXTENSION}"))
+}
+
+/// An open side-car. Readers hold it by `Arc`, so that it can be replaced under them.
+pub(crate) struct SideCar {
+    /// Tells this one from every other that this process has opened, for caches.
+    pub(crate) number: u64,
+    pub(crate) file: Arc<dyn IoFile>,
+}
+
+impl SideCar {
+    pub(crate) fn new(file: Arc<dyn IoFile>) -> Arc<SideCar> {
+        static OPENED: AtomicU64 = AtomicU64::new(0);
+        Arc::new(SideCar {
+            number: OPENED.fetch_add(1, Ordering::Relaxed),
+            file,
+        })
+    }
+}
+
+impl std::fmt::Debug for SideCar {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SideCar({})", self.number)
+    }
 }
 
 /// What a side-car says, without the runs.

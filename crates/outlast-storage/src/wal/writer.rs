@@ -118,6 +118,7 @@ impl WriterCore {
             synced_through: self.next_sequence - 1,
             timestamp: now.0,
             sections: group.sections.len() as u32,
+            index: (self.next_sequence - active.first_sequence) as u32,
             data_len,
         };
         let fronts = &mut self.fronts;
