@@ -316,6 +316,7 @@ impl<W: Write> Reader<W> {
                 *left -= 1;
             }
         }
+        self.consumer.processed_up_to(fetched.next_offset);
         if let Some(ends) = &mut self.ends
             && fetched.next_offset >= end
         {

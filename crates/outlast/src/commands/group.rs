@@ -27,8 +27,6 @@ pub struct GroupArgs {
     command: GroupCommand,
     #[command(flatten)]
     target: TargetArgs,
-    #[command(flatten)]
-    output: OutputArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -37,14 +35,20 @@ enum GroupCommand {
     #[command(after_help = "Examples:
   outlast group list
   outlast group list --json | jq -r '.[] | select(.state == \"Empty\") | .group'")]
-    List,
+    List {
+        #[command(flatten)]
+        output: OutputArgs,
+    },
     /// Show members, committed offsets and lag
     #[command(after_help = "Examples:
   outlast group describe billing
   outlast group describe billing --json | jq '.total_lag'")]
     Describe {
+        /// The groups' names
         #[arg(required = true, value_name = "GROUP")]
         groups: Vec<String>,
+        #[command(flatten)]
+        output: OutputArgs,
     },
     /// Move a group's committed offsets; shows what it would do unless told to --execute
     #[command(after_help = "Examples:
@@ -64,6 +68,7 @@ The group's members must be stopped: while they run, the offsets are theirs.")]
   outlast group delete billing
   outlast group delete billing --topic orders --yes")]
     Delete {
+        /// The groups' names
         #[arg(required = true, value_name = "GROUP")]
         groups: Vec<String>,
         /// Only the offsets of this topic (orders) or these partitions (orders:0,3); may be repeated
@@ -77,6 +82,7 @@ The group's members must be stopped: while they run, the offsets are theirs.")]
 
 #[derive(Debug, Args)]
 struct ResetArgs {
+    /// The group's name
     group: String,
     /// A topic (orders) or some of its partitions (orders:0,3); may be repeated
     #[arg(
@@ -105,6 +111,8 @@ struct ResetArgs {
     /// Do it
     #[arg(long)]
     execute: bool,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 fn to_help() -> String {
@@ -115,11 +123,11 @@ pub async fn run(args: GroupArgs) -> anyhow::Result<()> {
     let client = args.target.connect("group").await?;
     let admin = Admin::new(client.clone());
     match args.command {
-        GroupCommand::List => list(&admin, args.output.json).await,
-        GroupCommand::Describe { groups } => {
-            describe(&client, &admin, &groups, args.output.json).await
+        GroupCommand::List { output } => list(&admin, output.json).await,
+        GroupCommand::Describe { groups, output } => {
+            describe(&client, &admin, &groups, output.json).await
         }
-        GroupCommand::Reset(reset) => run_reset(&client, &admin, reset, args.output.json).await,
+        GroupCommand::Reset(reset) => run_reset(&client, &admin, reset).await,
         GroupCommand::Delete {
             groups,
             topics,
@@ -371,12 +379,7 @@ struct Move {
     to: i64,
 }
 
-async fn run_reset(
-    client: &Client,
-    admin: &Admin,
-    args: ResetArgs,
-    as_json: bool,
-) -> anyhow::Result<()> {
+async fn run_reset(client: &Client, admin: &Admin, args: ResetArgs) -> anyhow::Result<()> {
     let group = &args.group;
     if let Some(found) = admin.group(group).await?
         && !found.members.is_empty()
@@ -406,7 +409,7 @@ async fn run_reset(
             .await?;
         results.into_values().collect::<Result<(), _>>()?;
     }
-    if as_json {
+    if args.output.json {
         return json(&moves);
     }
     let mut table = Table::new(&["TOPIC", "PARTITION", "FROM", "TO"]);

@@ -28,12 +28,14 @@ pub struct LogArgs {
         long,
         global = true,
         env = "OUTLAST_DATA",
+        hide_env_values = true,
+        display_order = 900,
         default_value = "outlast-data",
         value_name = "DIR"
     )]
     data: PathBuf,
     /// Print JSON, one object a line
-    #[arg(long, global = true)]
+    #[arg(long, global = true, display_order = 901)]
     json: bool,
 }
 

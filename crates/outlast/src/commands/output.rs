@@ -10,7 +10,7 @@ use serde::Serialize;
 #[derive(Debug, Args)]
 pub struct OutputArgs {
     /// Print JSON instead of a table
-    #[arg(long, global = true)]
+    #[arg(long, display_order = 901)]
     pub json: bool,
 }
 

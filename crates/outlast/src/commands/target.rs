@@ -12,6 +12,8 @@ pub struct TargetArgs {
         env = "OUTLAST_BOOTSTRAP",
         default_value = "localhost:9092",
         value_name = "HOST:PORT,…",
+        hide_env_values = true,
+        display_order = 900,
         global = true
     )]
     pub bootstrap: String,

@@ -28,8 +28,6 @@ pub struct TopicArgs {
     command: TopicCommand,
     #[command(flatten)]
     target: TargetArgs,
-    #[command(flatten)]
-    output: OutputArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -50,6 +48,8 @@ enum TopicCommand {
         /// Show internal topics such as __consumer_offsets too
         #[arg(long)]
         internal: bool,
+        #[command(flatten)]
+        output: OutputArgs,
     },
     /// Show a topic's partitions and configuration
     #[command(after_help = "Examples:
@@ -57,11 +57,14 @@ enum TopicCommand {
   outlast topic describe orders --all
   outlast topic describe orders --json")]
     Describe {
+        /// The topics' names
         #[arg(required = true, value_name = "TOPIC")]
         topics: Vec<String>,
         /// Show every configuration entry, not only those that were set
         #[arg(long)]
         all: bool,
+        #[command(flatten)]
+        output: OutputArgs,
     },
     /// Change a topic's configuration, or add partitions
     #[command(after_help = "Examples:
@@ -76,6 +79,7 @@ More partitions change which partition a key belongs to; their number never goes
   outlast topic delete orders
   outlast topic delete orders payments --yes")]
     Delete {
+        /// The topics' names
         #[arg(required = true, value_name = "TOPIC")]
         topics: Vec<String>,
         /// Don't ask
@@ -89,6 +93,7 @@ More partitions change which partition a key belongs to; their number never goes
 
 #[derive(Debug, Args)]
 struct CreateArgs {
+    /// The topics' names
     #[arg(required = true, value_name = "TOPIC")]
     topics: Vec<String>,
     /// How many partitions; the broker's default otherwise
@@ -110,6 +115,7 @@ struct CreateArgs {
 
 #[derive(Debug, Args)]
 struct AlterArgs {
+    /// The topic's name
     topic: String,
     /// Grow to this many partitions
     #[arg(short, long, value_name = "N")]
@@ -136,13 +142,16 @@ pub fn pair(text: &str) -> Result<(String, String), String> {
 pub async fn run(args: TopicArgs) -> anyhow::Result<()> {
     let client = args.target.connect("topic").await?;
     let admin = Admin::new(client.clone());
-    let as_json = args.output.json;
     match args.command {
         TopicCommand::Create(create) => run_create(&admin, create).await,
-        TopicCommand::List { internal } => list(&client, &admin, internal, as_json).await,
-        TopicCommand::Describe { topics, all } => {
-            describe(&client, &admin, &topics, all, as_json).await
+        TopicCommand::List { internal, output } => {
+            list(&client, &admin, internal, output.json).await
         }
+        TopicCommand::Describe {
+            topics,
+            all,
+            output,
+        } => describe(&client, &admin, &topics, all, output.json).await,
         TopicCommand::Alter(alter) => run_alter(&admin, alter).await,
         TopicCommand::Delete {
             topics,

@@ -48,7 +48,10 @@ impl FromStr for Place {
                 .map(|then| Self::Time(millis(then)))
                 .ok_or_else(|| "that is before time began".to_owned());
         }
+        // A date alone is its first moment.
+        let midnight = format!("{text}T00:00:00Z");
         humantime::parse_rfc3339_weak(text)
+            .or_else(|_| humantime::parse_rfc3339(&midnight))
             .map(|time| Self::Time(millis(time)))
             .map_err(|_| format!("expected {PLACE_HELP}"))
     }
@@ -131,6 +134,7 @@ mod tests {
         check("@1769860800.5", Place::Time(1_769_860_800_500));
         check("2026-01-31T12:00:00Z", Place::Time(1_769_860_800_000));
         check("2026-01-31 12:00:00", Place::Time(1_769_860_800_000));
+        check("2026-01-31", Place::Time(1_769_817_600_000));
         assert!("yesterday".parse::<Place>().is_err());
         let hour_ago = millis(SystemTime::now()) - 3_600_000;
         match "1h".parse::<Place>() {

@@ -21,7 +21,7 @@ pub const EXAMPLES: &str = "Examples:
   outlast bench consume --topic load --from end --duration 30s
       what comes in meanwhile
 
-Records are counted by their batches' headers; bytes are those of the batches as they travel.";
+Records are counted by their batches' headers; bytes are those of batches as they travel.";
 
 #[derive(Debug, Args)]
 pub struct ConsumeBench {

@@ -23,8 +23,8 @@ pub const EXAMPLES: &str = "Examples:
   outlast bench produce --compression lz4 --linger 5ms --batch-size 256KiB
   outlast bench produce --rate 5000/s --duration 30s --json
 
-Latency is the time from when a record was due to be sent until its acknowledgement. Without --rate it is mostly
-the time that records wait in a full client.";
+Latency is the time from when a record was due to be sent until its acknowledgement.
+Without --rate it is mostly the time that records wait in a full client.";
 
 #[derive(Debug, Args)]
 pub struct ProduceBench {
