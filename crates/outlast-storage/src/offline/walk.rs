@@ -75,12 +75,12 @@ impl<V: FnMut(Item<'_>) -> Walk> Walker<'_, V> {
             holder: holder.as_deref(),
         });
         let manifest = self.manifest(&names);
-        self.strangers(dir, &names, |entry| match entry.is_dir {
-            true => [WAL_DIR, segment::DIR].contains(&entry.name.as_str()),
-            false => [LOCK, manifest::FILE, manifest::COPY].contains(&entry.name.as_str()),
-        });
-        // Without the manifest nobody knows whose write-ahead log files these are.
+        // Without the manifest nobody knows what belongs here.
         if let Some(manifest) = manifest {
+            self.strangers(dir, &names, |entry| match entry.is_dir {
+                true => [WAL_DIR, segment::DIR].contains(&entry.name.as_str()),
+                false => [LOCK, manifest::FILE, manifest::COPY].contains(&entry.name.as_str()),
+            });
             self.wal(&manifest)?;
         }
         self.segments()
@@ -100,7 +100,11 @@ impl<V: FnMut(Item<'_>) -> Walk> Walker<'_, V> {
                 }
                 if let Some((name, what)) = bad {
                     let advice = "nothing to do: the next start makes it again from the other copy";
-                    self.note(&dir.join(name), what.unwrap_or_else(|| "it is missing".to_owned()), advice);
+                    self.note(
+                        &dir.join(name),
+                        what.unwrap_or_else(|| "it is missing".to_owned()),
+                        advice,
+                    );
                 }
                 return Some(manifest);
             }
