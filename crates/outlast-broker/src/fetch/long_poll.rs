@@ -44,6 +44,8 @@ struct Progress {
     /// A partition exists that records could come from.
     can_wait: bool,
     cold: Vec<ColdRead>,
+    /// Places with records for which nothing was left.
+    passed_over: Vec<usize>,
 }
 
 impl FetchSet {
@@ -58,12 +60,20 @@ impl FetchSet {
             urgent: false,
             can_wait: false,
             cold: Vec::new(),
+            passed_over: Vec::new(),
         };
         let mut places: Vec<usize> = self.due.iter().copied().collect();
         progress.can_wait = self.due.len() < self.len();
         loop {
             self.look_at(&places, &mut progress);
-            self.read_cold(&mut progress).await;
+            while !progress.cold.is_empty() {
+                self.read_cold(&mut progress).await;
+                // What was kept for the reads and not used may serve others.
+                let passed_over = std::mem::take(&mut progress.passed_over);
+                if progress.left > 0 {
+                    self.look_at(&passed_over, &mut progress);
+                }
+            }
             let enough =
                 progress.bytes >= limits.min_bytes || progress.urgent || !progress.can_wait;
             if enough || limits.max_wait.is_zero() {
@@ -128,9 +138,6 @@ impl FetchSet {
 
     async fn read_cold(&mut self, progress: &mut Progress) {
         let cold = std::mem::take(&mut progress.cold);
-        if cold.is_empty() {
-            return;
-        }
         let reads = tokio::task::spawn_blocking(move || {
             cold.into_iter()
                 .map(|read| {
@@ -190,6 +197,7 @@ impl FetchState {
         }
         if progress.any && max_bytes == 0 {
             // There is more, but not in this response; the partition stays due.
+            progress.passed_over.push(place);
             self.look = Look::Records(FetchedBatches {
                 next_offset: self.fetch_offset,
                 ..Default::default()

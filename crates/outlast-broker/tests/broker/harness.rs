@@ -1,6 +1,7 @@
-//! A broker without a network: requests are encoded, handled and decoded in this process.
+//! A broker without a network and over a disk in memory: requests are encoded, handled and decoded in this process.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -17,8 +18,8 @@ use outlast_records::{
     BatchBuilder, CheckedBatch, Compression, NewRecord, ProducerEpoch, ProducerId, Sequence,
     Timestamp,
 };
-use outlast_storage::{Clock, DiskIo, Store, StoreOptions};
-use tempfile::TempDir;
+use outlast_storage::io::fault::{FaultDisk, Survives};
+use outlast_storage::{Clock, Store, StoreOptions};
 use uuid::Uuid;
 
 /// Where the test clock starts.
@@ -34,10 +35,11 @@ impl Clock for TestClock {
 
 pub struct TestBroker {
     pub broker: Arc<Broker>,
-    pub clock: Arc<TestClock>,
     pub connection: Arc<Connection>,
+    /// In memory, with a disk's bad habits.
+    pub disk: FaultDisk,
+    clock: Arc<TestClock>,
     store: Store,
-    dir: TempDir,
 }
 
 pub fn config(values: &[(&str, &str)]) -> ConfigMap {
@@ -54,47 +56,43 @@ impl TestBroker {
 
     pub async fn with(values: &[(&str, &str)]) -> Self {
         let clock = Arc::new(TestClock(AtomicI64::new(START)));
-        Self::open(tempfile::tempdir().unwrap(), clock, values).await
+        Self::open(FaultDisk::new(), clock, values).await
     }
 
-    /// Stops the broker and opens another one over the same directory.
+    /// Stops the broker in an orderly way and opens another one over the same data.
     pub async fn restart(self) -> Self {
         self.broker.shutdown().await;
         self.store.shutdown().unwrap();
-        let Self {
-            broker,
-            store,
-            dir,
-            clock,
-            ..
-        } = self;
-        drop(broker);
-        drop(store);
-        // The store's lock goes with its last user, which may be a task that is just ending.
-        tokio::task::yield_now().await;
-        Self::open(dir, clock, &[]).await
+        self.lose_power(Survives::Nothing).await
     }
 
-    async fn open(dir: TempDir, clock: Arc<TestClock>, values: &[(&str, &str)]) -> Self {
-        let (store, _) = Store::open(
-            Arc::new(DiskIo),
-            clock.clone(),
-            dir.path(),
-            StoreOptions::default(),
-        )
-        .unwrap();
+    /// What was not synced is gone, as far as `survives` says; another broker opens what is left.
+    pub async fn lose_power(self, survives: Survives) -> Self {
+        self.disk.crash(survives);
+        let Self { disk, clock, .. } = self;
+        Self::open(disk, clock, &[]).await
+    }
+
+    async fn open(disk: FaultDisk, clock: Arc<TestClock>, values: &[(&str, &str)]) -> Self {
+        let options = StoreOptions {
+            wal_file_bytes: 4 << 20,
+            ..Default::default()
+        };
+        let io = Arc::new(disk.clone());
+        let (store, _) = Store::open(io, clock.clone(), Path::new("/data"), options).unwrap();
         let config = BrokerConfig::new(&config(values)).unwrap();
         let broker = Broker::open(config, store.clone(), clock.clone())
             .await
             .unwrap();
         let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 50_000));
-        let connection = Arc::new(Connection::new(1, peer, HostPort::new("broker.test", 9092)));
+        let advertised = HostPort::new("broker.test", 9092);
+        let connection = Arc::new(Connection::new(1, peer, advertised));
         Self {
             broker,
-            clock,
             connection,
+            disk,
+            clock,
             store,
-            dir,
         }
     }
 

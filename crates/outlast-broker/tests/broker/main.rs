@@ -1,10 +1,11 @@
-//! The broker driven as a client drives it, with frames, over a store in a temporary directory.
+//! The broker driven as a client drives it, with frames, over a disk that can fail.
 
 mod harness;
 
 mod admin;
 mod configs;
 mod data;
+mod disk;
 mod fetch;
 mod fetch_session_model;
 mod groups;
