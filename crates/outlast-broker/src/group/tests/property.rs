@@ -201,6 +201,8 @@ impl World {
             );
         }
         let Some(group) = h.groups.group(GROUP) else {
+            // It was empty and went. The next of its name begins anew.
+            self.stable_generation = 0;
             return;
         };
         if group.state() == GroupState::Stable {
