@@ -257,11 +257,6 @@ impl CheckedBatch {
         self.bytes.freeze()
     }
 
-    /// The bytes for whoever patches or sends them.
-    pub fn into_bytes_mut(self) -> BytesMut {
-        self.bytes
-    }
-
     /// Makes it a batch of this producer, from `base` on. Reads the whole batch once, because the CRC changes.
     pub fn set_producer(&mut self, id: ProducerId, epoch: ProducerEpoch, base: Sequence) {
         self.header.producer_id = id;

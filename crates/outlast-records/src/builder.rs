@@ -31,7 +31,12 @@ pub struct BatchBuilder {
 
 impl BatchBuilder {
     pub fn new(compression: Compression) -> Self {
-        let mut bytes = BytesMut::new();
+        Self::with_capacity(compression, HEADER_SIZE)
+    }
+
+    /// With room for a batch of `bytes` before compression, so that it doesn't grow step by step.
+    pub fn with_capacity(compression: Compression, bytes: usize) -> Self {
+        let mut bytes = BytesMut::with_capacity(bytes.max(HEADER_SIZE));
         bytes.put_bytes(0, HEADER_SIZE);
         BatchBuilder {
             header: BatchHeader {

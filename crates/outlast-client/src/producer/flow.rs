@@ -15,7 +15,7 @@
 
 use std::collections::VecDeque;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use outlast_protocol::ErrorCode;
 use outlast_records::{ProducerEpoch, ProducerId, Sequence, split_batches};
 
@@ -26,7 +26,7 @@ use crate::error::ClientError;
 #[derive(Debug)]
 pub(super) struct Batch {
     pub serial: u64,
-    pub bytes: BytesMut,
+    pub bytes: Bytes,
     pub records: i32,
     /// How often it was sent.
     pub attempts: u32,
@@ -207,7 +207,7 @@ impl Flow {
             None => open.builder,
         };
         let bytes = match builder.build() {
-            Ok(batch) => batch.into_bytes_mut(),
+            Ok(batch) => batch.into_bytes(),
             Err(e) => {
                 self.restart = true;
                 return Err((origin, ClientError::invalid(e.to_string())));
@@ -244,11 +244,11 @@ impl Flow {
         batch.stamp = Some(stamp);
         let bytes = std::mem::take(&mut batch.bytes);
         // It was built here, so it is one whole batch.
-        if let Ok(mut batches) = split_batches(bytes, usize::MAX)
+        if let Ok(mut batches) = split_batches(BytesMut::from(bytes), usize::MAX)
             && let Some(mut checked) = batches.pop()
         {
             checked.set_producer(stamp.id, stamp.epoch, stamp.sequence);
-            batch.bytes = checked.into_bytes_mut();
+            batch.bytes = checked.into_bytes();
         }
     }
 

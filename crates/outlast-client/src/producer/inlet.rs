@@ -19,6 +19,8 @@ use crate::partitioner::{Sticky, partition_for_key};
 /// What a record takes beside its key, value and headers: lengths, deltas, attributes.
 const RECORD_OVERHEAD: usize = 21;
 const BATCH_OVERHEAD: usize = outlast_records::HEADER_SIZE;
+/// What a batch gets at once, if it may become that large. Larger ones grow.
+const FIRST_ALLOCATION: usize = 64 << 10;
 
 #[derive(Debug)]
 pub(super) struct Inlet {
@@ -250,7 +252,8 @@ impl Inlet {
         let id = self.next_batch.fetch_add(1, Ordering::Relaxed);
         let outcome = Arc::<BatchOutcome>::default();
         self.lock_unsettled().insert(id, Arc::clone(&outcome));
-        let builder = BatchBuilder::new(self.config.compression)
+        let room = self.config.batch_bytes.min(FIRST_ALLOCATION);
+        let builder = BatchBuilder::with_capacity(self.config.compression, room)
             .compression_level(self.config.compression_level);
         OpenBatch::new(id, builder, Instant::now(), outcome)
     }

@@ -1,12 +1,11 @@
 //! Puts batches into one Produce request and finds each batch's part of the answer.
 
-use std::mem;
-
-use outlast_protocol::Str;
+use outlast_protocol::messages::ProduceResponse;
 use outlast_protocol::messages::produce::{
-    PartitionProduceData, PartitionProduceResponse, TopicProduceData,
+    PartitionProduceResponse, SharedPartitionProduceData, SharedProduceRequest,
+    SharedTopicProduceData,
 };
-use outlast_protocol::messages::{ProduceRequest, ProduceResponse};
+use outlast_protocol::{Records, Str};
 use uuid::Uuid;
 
 use super::flow::Batch;
@@ -46,42 +45,28 @@ impl Shipment {
         }
     }
 
-    /// Lends the batches to a request; [`Shipment::take_back`] returns them.
-    pub fn lend(&mut self, acks: i16, timeout_ms: i32) -> ProduceRequest {
-        let mut request = ProduceRequest {
-            acks,
-            timeout_ms,
-            ..Default::default()
-        };
-        for entry in &mut self.entries {
-            let same_topic = request
-                .topic_data
-                .last()
-                .is_some_and(|topic| topic.name == entry.topic);
-            if !same_topic {
-                request.topic_data.push(TopicProduceData {
+    /// The request, which shares the batches: they are kept here for another attempt.
+    pub fn request(&self, acks: i16, timeout_ms: i32) -> SharedProduceRequest {
+        let mut topics: Vec<SharedTopicProduceData> = Vec::new();
+        for entry in &self.entries {
+            let partition = SharedPartitionProduceData {
+                index: entry.partition,
+                records: Some(Records::from(entry.batch.bytes.clone())),
+            };
+            match topics.last_mut().filter(|last| last.name == entry.topic) {
+                Some(topic) => topic.partition_data.push(partition),
+                None => topics.push(SharedTopicProduceData {
                     name: entry.topic.clone(),
                     topic_id: entry.topic_id,
-                    partition_data: Vec::new(),
-                });
-            }
-            if let Some(topic) = request.topic_data.last_mut() {
-                topic.partition_data.push(PartitionProduceData {
-                    index: entry.partition,
-                    records: Some(mem::take(&mut entry.batch.bytes)),
-                });
+                    partition_data: vec![partition],
+                }),
             }
         }
-        request
-    }
-
-    pub fn take_back(&mut self, request: ProduceRequest) {
-        let lent = request
-            .topic_data
-            .into_iter()
-            .flat_map(|topic| topic.partition_data);
-        for (entry, lent) in self.entries.iter_mut().zip(lent) {
-            entry.batch.bytes = lent.records.unwrap_or_default();
+        SharedProduceRequest {
+            transactional_id: None,
+            acks,
+            timeout_ms,
+            topic_data: topics,
         }
     }
 

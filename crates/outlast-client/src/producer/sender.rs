@@ -293,7 +293,7 @@ impl Sender {
         Err(Skip::Wait)
     }
 
-    fn ship(&mut self, broker: BrokerId, mut shipment: Shipment) {
+    fn ship(&mut self, broker: BrokerId, shipment: Shipment) {
         if shipment.entries.is_empty() {
             return;
         }
@@ -303,7 +303,7 @@ impl Sender {
         let Some(connection) = self.brokers.get(&broker).and_then(|b| b.connection.clone()) else {
             return;
         };
-        let request = shipment.lend(config.acks.code(), timeout_ms);
+        let request = shipment.request(config.acks.code(), timeout_ms);
         let cap = shipment.version_cap();
         let sent: Result<BoxFuture<'static, Result<Option<ProduceResponse>, ClientError>>, _> =
             if config.acks == Acks::None {
@@ -319,7 +319,6 @@ impl Sender {
                         Box::pin(async move { in_flight.response().await.map(Some) })
                     })
             };
-        shipment.take_back(request);
         if let Some(state) = self.brokers.get_mut(&broker) {
             state.in_flight += 1;
         }

@@ -4,7 +4,7 @@
 use bytes::BytesMut;
 use uuid::Uuid;
 
-use crate::{Str, schema::message};
+use crate::{ApiKey, Records, Request, Str, schema::message};
 
 message! {
     versions 3..=13, flexible 9..;
@@ -25,6 +25,34 @@ message! {
         index: i32,
         records: Option<BytesMut>,
     }
+}
+
+message! {
+    versions 3..=13, flexible 9..;
+    /// The same request as its sender has it: batches that are kept for a retry are shared with the frame instead of
+    /// copied into it. Only the type of the records differs.
+    struct SharedProduceRequest {
+        transactional_id: Option<Str>,
+        acks: i16,
+        timeout_ms: i32,
+        topic_data: Vec<SharedTopicProduceData>,
+    }
+
+    struct SharedTopicProduceData {
+        name: Str [3..=12, ignorable],
+        topic_id: Uuid [13.., ignorable],
+        partition_data: Vec<SharedPartitionProduceData>,
+    }
+
+    struct SharedPartitionProduceData {
+        index: i32,
+        records: Option<Records>,
+    }
+}
+
+impl Request for SharedProduceRequest {
+    const KEY: ApiKey = ApiKey::Produce;
+    type Response = ProduceResponse;
 }
 
 message! {
@@ -69,5 +97,46 @@ message! {
         host: Str,
         port: i32,
         rack: Option<Str>,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Message;
+
+    #[test]
+    fn both_views_of_the_request_are_the_same_bytes() {
+        let batch = vec![7; 5000];
+        let exclusive = ProduceRequest {
+            acks: -1,
+            topic_data: vec![TopicProduceData {
+                name: Str::from("t"),
+                topic_id: Uuid::from_u128(1),
+                partition_data: vec![PartitionProduceData {
+                    index: 3,
+                    records: Some(BytesMut::from(&batch[..])),
+                }],
+            }],
+            ..Default::default()
+        };
+        let shared = SharedProduceRequest {
+            acks: -1,
+            topic_data: vec![SharedTopicProduceData {
+                name: Str::from("t"),
+                topic_id: Uuid::from_u128(1),
+                partition_data: vec![SharedPartitionProduceData {
+                    index: 3,
+                    records: Some(Records::from(bytes::Bytes::from(batch))),
+                }],
+            }],
+            ..Default::default()
+        };
+        for version in ProduceRequest::VERSIONS {
+            assert_eq!(
+                exclusive.to_versioned_bytes(version).unwrap(),
+                shared.to_versioned_bytes(version).unwrap()
+            );
+        }
     }
 }
