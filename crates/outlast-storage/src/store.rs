@@ -179,6 +179,9 @@ impl Store {
         let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
             std::thread::Builder::new().name(name.to_owned()).spawn(run)
         };
+        // What a crash left unsealed gets its side-car at once: one crash soon after another must not leave more and
+        // more files to scan.
+        self.shared.wake_maintenance(|wake| wake.work = true);
         let mut running = self.threads.running.lock();
         running.push(spawn("outlast-wal", Box::new(write))?);
         running.push(spawn("outlast-tidy", Box::new(maintain))?);
