@@ -15,7 +15,7 @@ use outlast_protocol::messages::{
 use outlast_protocol::{Request, RequestHeader};
 use outlast_records::{BatchBuilder, Compression, NewRecord, Timestamp};
 use outlast_server::{BoundServer, HostPort, ListenerConfig, Server, ServerConfig};
-use outlast_storage::{DiskIo, Store, StoreOptions, SystemClock};
+use outlast_storage::{DiskIo, Io, Store, StoreOptions, SystemClock};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -35,6 +35,10 @@ pub struct TestServer {
 
 impl TestServer {
     pub async fn start(configure: impl FnOnce(&mut ServerConfig)) -> Self {
+        Self::start_on(Arc::new(DiskIo), configure).await
+    }
+
+    pub async fn start_on(disk: Arc<dyn Io>, configure: impl FnOnce(&mut ServerConfig)) -> Self {
         let mut config = ServerConfig {
             listeners: vec![ListenerConfig {
                 listen: HostPort::new("127.0.0.1", 0),
@@ -47,7 +51,7 @@ impl TestServer {
         let directory = tempfile::tempdir().unwrap();
         let clock = Arc::new(SystemClock);
         let (store, _) = Store::open(
-            Arc::new(DiskIo),
+            disk,
             clock.clone(),
             directory.path(),
             StoreOptions::default(),
@@ -218,7 +222,7 @@ pub fn produce(topic: &str, bytes: usize) -> ProduceRequest {
             name: topic.into(),
             partition_data: vec![produce::PartitionProduceData {
                 index: 0,
-                records: Some(batch.build().unwrap().into_bytes_mut()),
+                records: Some(BytesMut::from(batch.build().unwrap().bytes())),
             }],
             ..Default::default()
         }],

@@ -120,7 +120,7 @@ impl Key {
                 return "one or more HOST:PORT, such as localhost:9092 or [::1]:9092".to_owned();
             }
             Kind::Addresses { may_be_off: true } => {
-                return "one or more HOST:PORT, such as broker.example.com:9092, or off".to_owned();
+                return "one or more HOST:PORT, such as localhost:9092 or [::1]:9092, or off".to_owned();
             }
             Kind::Path => return "a path".to_owned(),
             Kind::LogFilter => {
