@@ -76,7 +76,11 @@ pub struct TopicTable {
     by_id: HashMap<Uuid, Arc<Topic>>,
     /// The broker's defaults for topic keys, dynamic values included.
     defaults: ConfigMap,
+    partitions: usize,
 }
+
+/// How many topics or partitions more than there are a request may name: those that were there a moment ago.
+const UNKNOWN_ALLOWED: usize = 10_000;
 
 impl TopicTable {
     pub fn get(&self, name: &str) -> Result<&Arc<Topic>, ApiError> {
@@ -89,6 +93,15 @@ impl TopicTable {
         self.by_id
             .get(&id)
             .ok_or_else(|| ErrorCode::UnknownTopicId.into())
+    }
+
+    /// Whether a request names so many partitions that it cannot be honest; answering it would cost memory for each.
+    pub fn are_too_many_partitions(&self, named: usize) -> bool {
+        named > self.partitions.saturating_add(UNKNOWN_ALLOWED)
+    }
+
+    pub fn are_too_many_topics(&self, named: usize) -> bool {
+        named > self.by_name.len().saturating_add(UNKNOWN_ALLOWED)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Topic>> {
@@ -127,6 +140,7 @@ impl Topics {
             by_name: HashMap::with_capacity(before.by_name.len() + 1),
             by_id: HashMap::with_capacity(before.by_id.len() + 1),
             defaults,
+            partitions: 0,
         };
         for topic in image.topics() {
             let previous = before.by_id.get(&topic.id);
@@ -138,6 +152,7 @@ impl Topics {
                 }
                 _ => Arc::new(make_topic(topic, previous, &table.defaults, store, metrics)),
             };
+            table.partitions += topic.partitions.len();
             table.by_name.insert(topic.name.clone(), topic.clone());
             table.by_id.insert(topic.id, topic);
         }

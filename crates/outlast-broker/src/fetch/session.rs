@@ -18,7 +18,7 @@ use crate::random::Random;
 /// A session that was used more recently is not given up for a new one.
 const MIN_IDLE: Duration = Duration::from_secs(120);
 /// Over all sessions: bounds their memory whatever clients ask for.
-const MAX_PARTITIONS: usize = 1_000_000;
+const MAX_PARTITIONS: usize = 250_000;
 
 /// The epoch of a full fetch that wants a session, and of one that wants none.
 const INITIAL_EPOCH: i32 = 0;

@@ -65,6 +65,10 @@ fn open(
     let table = context.broker.topics.load_full();
     let by_topic_id = context.version >= TOPIC_IDS;
     let topics = std::mem::take(&mut request.topics);
+    let named = topics.iter().map(|topic| topic.partitions.len()).sum();
+    if table.are_too_many_partitions(named) {
+        return Err(ErrorCode::InvalidRequest);
+    }
     if FetchSessions::is_full(request.session_epoch) {
         if request.session_id != 0 {
             sessions(context).close(request.session_id);

@@ -21,6 +21,13 @@ pub(crate) async fn handle(
     context: &RequestContext<'_>,
     request: MetadataRequest,
 ) -> MetadataResponse {
+    let named = request.topics.as_ref().map_or(0, Vec::len);
+    if context.broker.topics.load().are_too_many_topics(named) {
+        return MetadataResponse {
+            error_code: ErrorCode::InvalidRequest.code(),
+            ..cluster(context)
+        };
+    }
     let mut topics = match wanted(context.version, &request) {
         Wanted::All => all_topics(context),
         Wanted::Named(names) => {

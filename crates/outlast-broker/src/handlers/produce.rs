@@ -3,6 +3,7 @@
 //! Nothing is awaited before the append, so that the requests of one connection append in the order in which they came.
 //! The records' bytes go from the request's frame to the log as they are, unless the topic asks for another compression.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::BytesMut;
@@ -41,21 +42,25 @@ pub(crate) async fn handle(
     request: ProduceRequest,
 ) -> Result<Option<ProduceResponse>, CloseConnection> {
     let acks = request.acks;
-    let (mut response, places, sections) = check(context, request);
+    let (mut response, mut places, sections) = check(context, request);
     let append = context.broker.store.append(sections);
-    let mut duplicates: Vec<(usize, Durable)> = Vec::new();
-    for (at, (place, outcome)) in places.iter().zip(append.sections).enumerate() {
+    let mut duplicates: HashMap<usize, Durable> = HashMap::new();
+    for (at, (place, outcome)) in places.iter_mut().zip(append.sections).enumerate() {
         let answer = place.answer(&mut response);
         match outcome {
             SectionOutcome::Appended { base_offset, .. } => answer.base_offset = base_offset.0,
             // The client sent it again because it missed the answer: it gets the first one.
             SectionOutcome::Duplicate {
                 base_offset,
+                timestamp,
                 durable,
                 ..
             } => {
                 answer.base_offset = base_offset.0;
-                duplicates.push((at, durable));
+                if place.log_append_time != Timestamp::NONE {
+                    place.log_append_time = timestamp;
+                }
+                duplicates.insert(at, durable);
             }
             SectionOutcome::Rejected(rejection) => fail(answer, rejection.into()),
         }
@@ -65,11 +70,8 @@ pub(crate) async fn handle(
     }
     let durable = append.durable.await;
     for (at, place) in places.iter().enumerate() {
-        let duplicate = duplicates
-            .iter()
-            .position(|(duplicate, _)| *duplicate == at);
-        let outcome = match duplicate {
-            Some(duplicate) => duplicates.swap_remove(duplicate).1.await,
+        let outcome = match duplicates.remove(&at) {
+            Some(duplicate) => duplicate.await,
             None => durable.clone(),
         };
         let answer = place.answer(&mut response);

@@ -33,12 +33,18 @@ impl Clock for TestClock {
     }
 }
 
+impl TestClock {
+    pub fn advance_ms(&self, ms: i64) {
+        self.0.fetch_add(ms, Ordering::Relaxed);
+    }
+}
+
 pub struct TestBroker {
     pub broker: Arc<Broker>,
     pub connection: Arc<Connection>,
     /// In memory, with a disk's bad habits.
     pub disk: FaultDisk,
-    clock: Arc<TestClock>,
+    pub clock: Arc<TestClock>,
     store: Store,
 }
 

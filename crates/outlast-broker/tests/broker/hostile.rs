@@ -2,6 +2,7 @@
 
 use bytes::{BufMut, BytesMut};
 use outlast_broker::served_apis;
+use outlast_protocol::messages::{MetadataRequest, metadata};
 use outlast_protocol::{ApiKey, ErrorCode};
 use proptest::prelude::*;
 
@@ -78,6 +79,32 @@ async fn unknown_apis_and_versions_close_the_connection() {
                 .is_err()
         );
     }
+}
+
+#[tokio::test]
+async fn more_than_there_can_be_is_refused_as_a_whole() {
+    let broker = TestBroker::start().await;
+    broker.create_topic("t", 1, &[]).await;
+    let mut fetch = fetch_request(&[("t", 0, 0)]);
+    fetch.topics[0].partitions = (0..20_000)
+        .map(|partition| fetch_partition(partition, 0))
+        .collect();
+    assert_eq!(
+        error(broker.call(12, fetch).await.error_code),
+        ErrorCode::InvalidRequest
+    );
+    let named = |n| metadata::MetadataRequestTopic {
+        name: Some(format!("t{n}").into()),
+        ..Default::default()
+    };
+    let request = MetadataRequest {
+        topics: Some((0..20_000).map(named).collect()),
+        ..Default::default()
+    };
+    assert_eq!(
+        error(broker.call(13, request).await.error_code),
+        ErrorCode::InvalidRequest
+    );
 }
 
 #[tokio::test]

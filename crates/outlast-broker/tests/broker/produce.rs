@@ -253,6 +253,21 @@ async fn log_append_time_is_the_brokers() {
 }
 
 #[tokio::test]
+async fn a_repeated_batch_keeps_its_first_log_append_time() {
+    let broker = TestBroker::start().await;
+    broker
+        .create_topic("t", 1, &[("message.timestamp.type", "LogAppendTime")])
+        .await;
+    for _ in 0..2 {
+        let answer = broker
+            .produce("t", 0, Batch::producer(7, 0, 0).values(&["a"]).bytes())
+            .await;
+        assert_eq!((answer.base_offset, answer.log_append_time_ms), (0, START));
+        broker.clock.advance_ms(1000);
+    }
+}
+
+#[tokio::test]
 async fn the_topic_may_ask_for_another_compression() {
     let broker = TestBroker::start().await;
     for (name, wanted, expect) in [
