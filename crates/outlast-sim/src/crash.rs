@@ -43,6 +43,8 @@ const PARTITIONS: i32 = 4;
 const CHECK_EVERY: u32 = 10;
 /// How long the first acknowledgement after a restart may take.
 const FIRST_ACK_LIMIT: Duration = Duration::from_secs(60);
+/// How long it should take, unoptimised and on a busy machine.
+const RECOVERY_LIMIT: Duration = Duration::from_secs(20);
 const GROUP_LIMIT: Duration = Duration::from_secs(90);
 
 #[derive(Clone, Debug)]
@@ -233,7 +235,13 @@ impl Run<'_> {
             std::thread::sleep(Duration::from_millis(2));
         }
         if let Some(restarted) = self.restarted.take() {
-            self.slowest_recovery = self.slowest_recovery.max(restarted.elapsed());
+            let took = restarted.elapsed();
+            self.slowest_recovery = self.slowest_recovery.max(took);
+            // Recovery that grows with the number of crashes would show here.
+            if took > RECOVERY_LIMIT {
+                let what = format!("round {round}: {} ms", took.as_millis());
+                self.shared.broken(Promise::RecoversQuickly, what);
+            }
         }
         Ok(())
     }

@@ -17,12 +17,13 @@ pub enum Promise {
     TopicsKept,
     ProducersGoOn,
     RestartsAlone,
+    RecoversQuickly,
     StopsCleanly,
     LogVerifies,
 }
 
 impl Promise {
-    const ALL: [Promise; 11] = [
+    const ALL: [Promise; 12] = [
         Promise::AcknowledgedKept,
         Promise::NoneDuplicated,
         Promise::OrderKept,
@@ -32,6 +33,7 @@ impl Promise {
         Promise::TopicsKept,
         Promise::ProducersGoOn,
         Promise::RestartsAlone,
+        Promise::RecoversQuickly,
         Promise::StopsCleanly,
         Promise::LogVerifies,
     ];
@@ -47,6 +49,7 @@ impl Promise {
             Promise::TopicsKept => "created topics are kept",
             Promise::ProducersGoOn => "producers go on after every restart without an error",
             Promise::RestartsAlone => "the broker restarts by itself, and ends only when killed",
+            Promise::RecoversQuickly => "every restart acknowledges again within 20 s",
             Promise::StopsCleanly => "SIGTERM stops the broker with code 0",
             Promise::LogVerifies => "`log verify` finds nothing wrong",
         }
