@@ -53,6 +53,10 @@ struct Inner {
 /// One connection, opened by whoever needs it first while the others wait for it.
 type Slot = tokio::sync::Mutex<Option<Connection>>;
 
+/// How long a topic that is created by asking for it may take to appear. If it doesn't, the broker is configured not
+/// to create topics.
+const CREATION: Duration = Duration::from_secs(10);
+
 impl Client {
     /// Asks the bootstrap addresses in turn and fails at once when none of them answers.
     pub async fn connect(config: ClientConfig) -> Result<Self, ClientError> {
@@ -260,6 +264,8 @@ impl Client {
         if let Some(topic) = self.metadata().topic(name).filter(|t| t.has_all_leaders()) {
             return Ok(topic.clone());
         }
+        let patience = if create { CREATION } else { Duration::ZERO };
+        let give_up = Instant::now() + patience;
         self.retrying(|| async move {
             let problems = self.refresh_topics([name], create).await?;
             let metadata = self.metadata();
@@ -271,7 +277,7 @@ impl Client {
             let code = problems
                 .first()
                 .map_or(ErrorCode::LeaderNotAvailable, |problem| problem.code);
-            if code == ErrorCode::UnknownTopicOrPartition && !create {
+            if code == ErrorCode::UnknownTopicOrPartition && Instant::now() >= give_up {
                 return Err(ClientError::UnknownTopic(name.to_owned()));
             }
             Err(ClientError::broker(code, format!("topic '{name}'"), None))

@@ -4,6 +4,8 @@ use outlast_protocol::messages::{MetadataRequest, MetadataResponse};
 use outlast_protocol::{ApiKey, Reader};
 use tokio::io::DuplexStream;
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
 use super::*;
 
 /// The broker's end of a connection, played by the test.

@@ -1,6 +1,9 @@
 //! The task behind a producer: sends ready batches to the leaders of their partitions, a few requests in flight
 //! each, and deals with what comes back. All waiting happens in one `select`; the rest is bookkeeping.
 
+mod answers;
+mod upkeep;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,20 +11,17 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use outlast_protocol::ErrorCode;
-use outlast_protocol::messages::produce::PartitionProduceResponse;
-use outlast_protocol::messages::{InitProducerIdRequest, ProduceResponse};
-use outlast_records::{ProducerEpoch, ProducerId};
+use outlast_protocol::messages::ProduceResponse;
 use tokio::time::Instant;
-use tracing::{debug, warn};
+use tracing::debug;
 
-use super::flow::{Batch, Flow, Gate, Identity, Origin, Verdict};
+use super::flow::{Flow, Gate, Identity, Origin};
 use super::inlet::{Inlet, Partition, Taken};
 use super::request::{Entry, Shipment};
 use super::{Acks, Delivered};
 use crate::cluster::{Client, Lane};
 use crate::connection::Connection;
-use crate::error::{ClientError, known_code};
+use crate::error::ClientError;
 use crate::metadata::{BrokerId, Metadata};
 
 pub(super) async fn run(client: Client, inlet: Arc<Inlet>) {
@@ -380,223 +380,6 @@ impl Sender {
             } => self.handle_answer(broker, shipment, result, now),
         }
     }
-
-    fn handle_answer(
-        &mut self,
-        broker: BrokerId,
-        shipment: Shipment,
-        result: Result<Option<ProduceResponse>, ClientError>,
-        now: Instant,
-    ) {
-        if let Some(state) = self.brokers.get_mut(&broker) {
-            state.in_flight = state.in_flight.saturating_sub(1);
-        }
-        match result {
-            Ok(Some(response)) => {
-                for (entry, answer) in shipment.match_with(response) {
-                    self.handle_partition(entry, answer, now);
-                }
-            }
-            Ok(None) => {
-                for entry in shipment.entries {
-                    self.acknowledge(entry, None, now);
-                }
-            }
-            Err(error) => {
-                debug!(broker = broker.0, %error, "a produce request failed");
-                self.leaders_are_doubtful(broker);
-                for entry in shipment.entries {
-                    self.reject(entry, &error, now);
-                }
-            }
-        }
-    }
-
-    fn handle_partition(
-        &mut self,
-        entry: Entry,
-        answer: Option<PartitionProduceResponse>,
-        now: Instant,
-    ) {
-        let Some(answer) = answer else {
-            let what = "a produce answer without this partition";
-            let error = ClientError::malformed(&*entry.topic, what);
-            return self.reject(entry, &error, now);
-        };
-        if answer.error_code == 0 {
-            let offset = (answer.base_offset >= 0).then_some(answer.base_offset);
-            return self.acknowledge(entry, offset, now);
-        }
-        let error = ClientError::broker(
-            known_code(answer.error_code),
-            format!("producing to {}-{}", entry.topic, entry.partition),
-            answer
-                .record_errors
-                .iter()
-                .find_map(|e| e.batch_index_error_message.as_deref())
-                .or(answer.error_message.as_deref())
-                .map(str::to_owned),
-        );
-        self.reject(entry, &error, now);
-    }
-
-    fn acknowledge(&mut self, entry: Entry, offset: Option<i64>, now: Instant) {
-        let slot = &mut self.slots[entry.slot];
-        slot.flow.acknowledged(entry.batch.serial);
-        slot.failures = 0;
-        slot.not_before = None;
-        settle(
-            &self.inlet,
-            &entry.batch.origin,
-            Ok(Delivered {
-                partition: entry.partition,
-                offset,
-                acknowledged: now,
-            }),
-        );
-    }
-
-    fn reject(&mut self, entry: Entry, error: &ClientError, now: Instant) {
-        let slot = &mut self.slots[entry.slot];
-        match slot.flow.failed(entry.batch, error) {
-            Verdict::Retry => {
-                slot.failures += 1;
-                let pause = self.client.config().backoff.jittered(slot.failures);
-                slot.not_before = Some(now + pause);
-                debug!(topic = %entry.topic, partition = entry.partition, %error, ?pause, "retrying a batch");
-                // An out-of-order batch only waits for the one before it.
-                if error.code() != Some(ErrorCode::OutOfOrderSequenceNumber) {
-                    self.stale_topics.insert(entry.topic.to_string());
-                }
-                self.activate_slot(entry.slot);
-            }
-            Verdict::Duplicate(batch) => {
-                slot.flow.acknowledged(batch.serial);
-                settle(
-                    &self.inlet,
-                    &batch.origin,
-                    Ok(Delivered {
-                        partition: entry.partition,
-                        offset: None,
-                        acknowledged: now,
-                    }),
-                );
-            }
-            Verdict::Fail(batch) => {
-                warn!(topic = %entry.topic, partition = entry.partition, %error, "a batch was lost");
-                settle(&self.inlet, &batch.origin, Err(error.clone()));
-                self.activate_slot(entry.slot);
-            }
-        }
-    }
-
-    fn expire(&mut self, index: usize, now: Instant) {
-        let timeout = self.inlet.config().delivery_timeout;
-        let Some(cutoff) = now.checked_sub(timeout) else {
-            return;
-        };
-        let slot = &mut self.slots[index];
-        let error = |partition: &Partition| ClientError::Timeout {
-            what: format!("delivery to {}-{}", partition.topic.name, partition.index),
-            after: timeout,
-        };
-        if slot.flow.has_retries() {
-            let too_old = |batch: &Batch| batch.origin.opened < cutoff;
-            for batch in slot.flow.expire(too_old) {
-                settle(&self.inlet, &batch.origin, Err(error(&slot.partition)));
-            }
-        }
-        for open in slot.partition.take_expired(cutoff) {
-            let origin = Origin::from(open);
-            settle(&self.inlet, &origin, Err(error(&slot.partition)));
-        }
-    }
-
-    /// For errors that no partition can get around, such as a missing permission for idempotent writing.
-    fn fail_everything(&mut self, error: &ClientError, now: Instant) {
-        for index in &self.active {
-            let slot = &mut self.slots[*index];
-            let retries = slot.flow.expire(|_| true).into_iter().map(|b| b.origin);
-            let waiting = slot.partition.take_expired(now + IDLE);
-            for origin in retries.chain(waiting.into_iter().map(Origin::from)) {
-                settle(&self.inlet, &origin, Err(error.clone()));
-            }
-        }
-    }
-
-    fn want_identity(&mut self, now: Instant) -> Skip {
-        if self.identity_wanted {
-            return Skip::Wait;
-        }
-        if let Some(when) = self.identity_after.filter(|when| *when > now) {
-            return Skip::Until(when);
-        }
-        self.identity_wanted = true;
-        self.identity = None;
-        let client = self.client.clone();
-        self.events.push(Box::pin(async move {
-            Event::Identified(init_producer_id(&client).await)
-        }));
-        Skip::Wait
-    }
-
-    fn leaders_are_doubtful(&mut self, broker: BrokerId) {
-        let led = self.slots.iter().filter(|slot| slot.leader == Some(broker));
-        self.stale_topics
-            .extend(led.map(|slot| slot.partition.topic.name.clone()));
-    }
-
-    fn refresh_if_stale(&mut self, now: Instant) {
-        let aged = self.client.metadata_age() > self.client.config().metadata_max_age;
-        if self.refreshing || self.refresh_after > now || (self.stale_topics.is_empty() && !aged) {
-            return;
-        }
-        self.refreshing = true;
-        self.stale_topics.clear();
-        let client = self.client.clone();
-        let names = self.inlet.topic_names();
-        let create = self.inlet.config().create_topics;
-        self.events.push(Box::pin(async move {
-            let names = names.iter().map(String::as_str);
-            let refreshed = client.refresh_topics(names, create).await;
-            Event::Refreshed(refreshed.map(|_| ()))
-        }));
-    }
-
-    fn notice_metadata(&mut self) {
-        let metadata = self.client.metadata();
-        if Arc::ptr_eq(&metadata, &self.metadata) {
-            return;
-        }
-        self.metadata = metadata;
-        for slot in &mut self.slots {
-            let partition = &slot.partition;
-            slot.leader = self.metadata.leader(&partition.topic.name, partition.index);
-        }
-        for name in self.inlet.topic_names() {
-            if let Some(info) = self.metadata.topic(&name) {
-                self.inlet.add_topic(info.clone());
-            }
-        }
-    }
-}
-
-async fn init_producer_id(client: &Client) -> Result<Identity, ClientError> {
-    let request = InitProducerIdRequest {
-        transactional_id: None,
-        transaction_timeout_ms: i32::MAX,
-        ..Default::default()
-    };
-    let response = client.request_any(&request).await?;
-    ClientError::check(
-        response.error_code,
-        || "asking for a producer id".to_owned(),
-        None,
-    )?;
-    Ok(Identity {
-        id: ProducerId(response.producer_id),
-        epoch: ProducerEpoch(response.producer_epoch),
-    })
 }
 
 fn settle(inlet: &Inlet, origin: &Origin, result: Result<Delivered, ClientError>) {

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use outlast_client::{Client, ClientConfig, ClientError};
+use outlast_protocol::ErrorCode;
 
 #[derive(Debug, Args)]
 pub struct TargetArgs {
@@ -43,6 +44,18 @@ pub fn with_advice(error: anyhow::Error) -> anyhow::Error {
         ClientError::Malformed { .. } => {
             "is it a Kafka broker? TLS listeners are not supported yet".to_owned()
         }
+        ClientError::Broker { code, .. } => match code {
+            ErrorCode::MessageTooLarge => {
+                "allow more with: outlast topic alter TOPIC --config max.message.bytes=N".to_owned()
+            }
+            ErrorCode::GroupIdNotFound => "see the groups with: outlast group list".to_owned(),
+            ErrorCode::NonEmptyGroup => "stop its members first".to_owned(),
+            ErrorCode::InconsistentGroupProtocol => {
+                "the group's members assign partitions in another way; try with or without --cooperative"
+                    .to_owned()
+            }
+            _ => return error,
+        },
         _ => return error,
     };
     anyhow::anyhow!("{error:#}\n  {advice}")

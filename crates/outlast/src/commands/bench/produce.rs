@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use clap::Args;
 use hdrhistogram::Histogram;
@@ -143,6 +143,8 @@ impl Worker {
         let first = Instant::now();
         let deadline = first.checked_add(duration);
         let mut now = first;
+        // The records' own timestamp is looked up now and then only: a clock is dear at this rate.
+        let mut timestamp = when::millis(SystemTime::now());
         for sent in 0..count {
             let due = match &mut self.pace {
                 Some(pace) => {
@@ -150,6 +152,7 @@ impl Worker {
                     if due > Instant::now() {
                         self.collect_ready()?;
                         tokio::time::sleep_until(due).await;
+                        timestamp = when::millis(SystemTime::now());
                         // A timer that fires late is this machine's fault, not the broker's.
                         Instant::now()
                     } else {
@@ -164,6 +167,7 @@ impl Worker {
             let sending = self.producer.send(ProducerRecord {
                 topic: &self.topic,
                 value: Some(self.payloads.next()),
+                timestamp: Some(timestamp),
                 ..ProducerRecord::default()
             });
             let delivery = sending.await?;
@@ -172,6 +176,7 @@ impl Worker {
                 self.collect_ready()?;
                 // The sender's task needs this thread, too.
                 tokio::task::yield_now().await;
+                timestamp = when::millis(SystemTime::now());
             }
             now = Instant::now();
         }
