@@ -116,7 +116,8 @@ impl From<Rejection> for ApiError {
             Rejection::InvalidProducerEpoch { .. } => ErrorCode::InvalidProducerEpoch,
             Rejection::TransactionOpen { .. } => ErrorCode::InvalidTxnState,
             Rejection::PartitionDeleted => ErrorCode::UnknownTopicOrPartition,
-            Rejection::Offline(_) | Rejection::OtherSection => ErrorCode::KafkaStorageError,
+            Rejection::TooLarge { .. } => ErrorCode::RecordListTooLarge,
+            Rejection::OtherSection => ErrorCode::KafkaStorageError,
             Rejection::Store(error) => return error.clone().into(),
         };
         Self::new(code, rejection.to_string())

@@ -114,9 +114,9 @@ pub enum Rejection {
     /// UNKNOWN_TOPIC_OR_PARTITION
     #[error("the partition was deleted")]
     PartitionDeleted,
-    /// KAFKA_STORAGE_ERROR
-    #[error("{0}")]
-    Offline(Arc<Damage>),
+    /// RECORD_LIST_TOO_LARGE
+    #[error("{bytes} bytes in one append")]
+    TooLarge { bytes: usize },
     /// The whole append was turned away because another of its sections was (`append_all` only).
     #[error("another section of the same append was rejected")]
     OtherSection,

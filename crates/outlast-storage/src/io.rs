@@ -11,6 +11,7 @@ pub mod fault;
 use std::io::{self, IoSlice};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use outlast_records::Timestamp;
 
@@ -40,6 +41,10 @@ pub trait Io: Send + Sync + 'static {
     /// Takes the lock file for as long as the guard lives and writes `note` into it; `Err(Some(note))` of the
     /// process that has it.
     fn lock(&self, path: &Path, note: &str) -> io::Result<Result<Box<dyn LockGuard>, String>>;
+    /// Time since some moment, for measuring how long things take. Zero where nobody measures.
+    fn uptime(&self) -> Duration {
+        Duration::ZERO
+    }
     /// Random bits for names and salts (not secrets).
     fn entropy(&self) -> u128;
 }

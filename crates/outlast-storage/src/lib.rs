@@ -3,6 +3,8 @@
 //! It makes appends durable before it says so, serves them from memory and from disk, and gets all of it back after
 //! a crash. It knows batches and offsets; it does not know topics by name, groups or requests.
 
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
+
 mod cache;
 mod codec;
 mod durable;

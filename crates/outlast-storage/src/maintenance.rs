@@ -33,6 +33,7 @@ impl Shared {
             .and_then(|()| self.apply_retention())
             .and_then(|()| self.remove_dead_files());
         self.expire_producers();
+        self.measure();
         match result {
             Ok(()) => {}
             Err(StorageError::Io {
@@ -234,6 +235,18 @@ impl Shared {
             }
             _ => Ok(()),
         }
+    }
+
+    fn measure(&self) {
+        let metrics = &self.metrics;
+        let logs: Vec<_> = self.logs.read().by_id.values().cloned().collect();
+        metrics.partitions.set(logs.len() as i64);
+        metrics.wal_files.set(self.files.lock().len() as i64);
+        let bytes: u64 = logs.iter().map(|log| log.size_bytes()).sum();
+        metrics.l0_bytes.set(bytes as i64);
+        metrics
+            .cold_read_bytes
+            .inc_by(self.reader.take_bytes_read());
     }
 
     /// Files in which some partition has something.

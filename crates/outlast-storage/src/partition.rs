@@ -68,8 +68,6 @@ pub(crate) struct State {
     pub(crate) watchers: Watchers,
     /// Set when the delete is queued: nothing is appended after it.
     pub(crate) deleted: bool,
-    /// Appends are refused: recovery could not tell where the log ends.
-    pub(crate) offline: Option<Arc<Damage>>,
     /// What recovery could not read.
     pub(crate) damage: Vec<Arc<Damage>>,
     /// The newest write-ahead log file that says anything about this partition.

@@ -396,8 +396,4 @@ impl ProducerTable {
         active.sort_unstable_by_key(|p| p.producer_id);
         active
     }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.durable.is_empty() && self.pending.is_empty()
-    }
 }

@@ -31,7 +31,7 @@ use crate::error::{Damage, StorageError};
 use crate::io::{Clock, Io};
 use crate::manifest::{self, Loaded, Manifest};
 use crate::options::StoreOptions;
-use crate::partition::{IndexCache, Reader};
+use crate::partition::Reader;
 use crate::store::Shared;
 use crate::wal::writer::WriterCore;
 
@@ -89,10 +89,7 @@ pub(crate) fn open(
     files::remove_temporaries(&*io, dir)?;
     files::remove_temporaries(&*io, &wal_dir)?;
     let manifest = load_manifest(&*io, dir, &wal_dir, &mut quarantine, &mut report)?;
-    let reader = Arc::new(Reader {
-        verify: options.verify_reads,
-        indexes: IndexCache::new(options.index_cache_bytes),
-    });
+    let reader = Arc::new(Reader::new(options.verify_reads, options.index_cache_bytes));
     let mut fold = fold::Fold::new(&manifest, reader, &options);
     files::fold_files(
         &*io,

@@ -21,6 +21,7 @@ use crate::metrics::StorageMetrics;
 use crate::options::StoreOptions;
 use crate::partition::{PartitionLog, Reader, Refusal, State};
 use crate::recovery::{self, Recovered, RecoveryReport};
+use crate::wal::entry::MAX_DATA;
 use crate::wal::file::WalFile;
 use crate::wal::queue::{Queue, QueuedContent, QueuedSection, Sequencer};
 use crate::wal::writer::{Sealed, WriterCore};
@@ -459,7 +460,15 @@ impl Shared {
                 .map(CheckedBatch::size)
                 .sum::<usize>()
         };
-        queue.open_group(sections.iter().map(size).sum());
+        let total = sections.iter().map(size).sum();
+        if total > MAX_DATA {
+            let rejected = |_| SectionOutcome::Rejected(Rejection::TooLarge { bytes: total });
+            return Append {
+                sections: sections.iter().map(rejected).collect(),
+                durable: Durable::ready(Ok(())),
+            };
+        }
+        queue.open_group(total);
         let mut added = 0;
         let mut outcomes = Vec::with_capacity(sections.len());
         for section in sections {

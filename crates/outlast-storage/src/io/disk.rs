@@ -5,8 +5,8 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, IoSlice, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use outlast_records::Timestamp;
 use rustix::fs::{FallocateFlags, FlockOperation};
@@ -103,6 +103,11 @@ impl Io for DiskIo {
         file.set_len(0)?;
         file.write_all(note.as_bytes())?;
         Ok(Ok(Box::new(DiskLock(file))))
+    }
+
+    fn uptime(&self) -> Duration {
+        static START: OnceLock<Instant> = OnceLock::new();
+        START.get_or_init(Instant::now).elapsed()
     }
 
     fn entropy(&self) -> u128 {

@@ -74,9 +74,6 @@ impl State {
         if self.deleted {
             return Err(Refusal::Rejected(Rejection::PartitionDeleted));
         }
-        if let Some(damage) = &self.offline {
-            return Err(Refusal::Rejected(Rejection::Offline(Arc::clone(damage))));
-        }
         match self
             .producers
             .admit(batches.iter().map(CheckedBatch::header), self.end)

@@ -1,6 +1,7 @@
 //! Reading a log: from the cached tail, or from the files by position.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::{Bytes, BytesMut};
 use outlast_records::{BatchHeader, HEADER_SIZE, Offset, check_at, header_at};
@@ -38,6 +39,22 @@ pub(crate) struct Reader {
     /// Check the CRC of every batch that is read.
     pub(crate) verify: bool,
     pub(crate) indexes: IndexCache,
+    /// Bytes that were read from disk since somebody asked.
+    bytes_read: AtomicU64,
+}
+
+impl Reader {
+    pub(crate) fn new(verify: bool, index_cache_bytes: usize) -> Reader {
+        Reader {
+            verify,
+            indexes: IndexCache::new(index_cache_bytes),
+            bytes_read: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn take_bytes_read(&self) -> u64 {
+        self.bytes_read.swap(0, Ordering::Relaxed)
+    }
 }
 
 impl PartitionLog {
@@ -94,6 +111,23 @@ impl PartitionLog {
             }
             (state.extents_from(from, max_bytes), limit)
         };
+        let found = self.read_extents(extents, from, limit, max_bytes)?;
+        if found.is_empty() {
+            return Err(ReadError::Corrupt(self.hole_at(from)));
+        }
+        self.reader
+            .bytes_read
+            .fetch_add(found.bytes as u64, Ordering::Relaxed);
+        Ok(found)
+    }
+
+    pub(crate) fn read_extents(
+        &self,
+        extents: Vec<Extent>,
+        from: Offset,
+        limit: Offset,
+        max_bytes: usize,
+    ) -> Result<FetchedBatches, ReadError> {
         let mut found = FetchedBatches::nothing(from);
         for extent in extents {
             let done = found.bytes >= max_bytes && !found.is_empty();
@@ -103,9 +137,6 @@ impl PartitionLog {
             if !self.read_extent(&extent, limit, max_bytes, &mut found)? {
                 break;
             }
-        }
-        if found.is_empty() {
-            return Err(ReadError::Corrupt(self.hole_at(from)));
         }
         Ok(found)
     }

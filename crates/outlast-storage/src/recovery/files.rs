@@ -177,7 +177,7 @@ impl Opening<'_> {
         &self,
         quarantine: &mut Quarantine<'_>,
         report: &mut RecoveryReport,
-    ) -> Result<Option<(Summary, Arc<dyn IoFile>)>, StorageError> {
+    ) -> Result<Option<OpenSideCar>, StorageError> {
         if !self.listing.side_cars.contains(&self.number) {
             return Ok(None);
         }
@@ -320,7 +320,9 @@ impl Opening<'_> {
     }
 }
 
-fn read_summary(io: &dyn Io, path: &Path) -> Result<(Summary, Arc<dyn IoFile>), StorageError> {
+type OpenSideCar = (Summary, Arc<dyn IoFile>);
+
+fn read_summary(io: &dyn Io, path: &Path) -> Result<OpenSideCar, StorageError> {
     let failed = || StorageError::io("reading", path);
     let damaged = || StorageError::Damaged {
         path: path.to_owned(),

@@ -224,7 +224,3 @@ pub(crate) fn produced(producer: i64, epoch: i16, sequence: i32, count: usize) -
     }
     builder.build().expect("batch")
 }
-
-pub(crate) fn strings(values: &[&str]) -> Vec<String> {
-    values.iter().map(|value| (*value).to_owned()).collect()
-}

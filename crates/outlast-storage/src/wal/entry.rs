@@ -17,7 +17,7 @@
 //! or another life of the disk are not taken for it. `synced_through` says which entries were known to be on
 //! stable storage when this one was put together; it tells a torn tail from damage.
 
-use outlast_records::{LeaderEpoch, Offset, PartitionId, crc32c};
+use outlast_records::{BatchHeader, LeaderEpoch, Offset, PartitionId, crc32c};
 
 use crate::codec::{Fields, Put, Short};
 
@@ -27,6 +27,19 @@ pub(crate) const SECTION_SIZE: usize = 64;
 pub(crate) const ALIGNMENT: u64 = 8;
 /// The bytes at the front of a batch that its own CRC does not cover.
 pub(crate) const BATCH_FRONT: usize = 21;
+
+/// Those bytes, from the header that is in memory anyway: the batch itself need not be touched again.
+pub(crate) fn batch_front(header: &BatchHeader) -> [u8; BATCH_FRONT] {
+    const BATCH_MAGIC: u8 = 2;
+    let mut front = [0; BATCH_FRONT];
+    front[..8].copy_from_slice(&header.base_offset.0.to_be_bytes());
+    front[8..12].copy_from_slice(&header.length.to_be_bytes());
+    front[12..16].copy_from_slice(&header.leader_epoch.0.to_be_bytes());
+    front[16] = BATCH_MAGIC;
+    front[17..].copy_from_slice(&header.crc.to_be_bytes());
+    front
+}
+
 pub(crate) const MAGIC: u32 = u32::from_le_bytes(*b"OLWE");
 pub(crate) const VERSION: u16 = 1;
 /// An append of more batch bytes than this is refused: positions inside a file have 32 bits.

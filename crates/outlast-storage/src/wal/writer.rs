@@ -16,9 +16,7 @@ use crate::error::{AppendError, StorageError};
 use crate::io::write_all;
 use crate::partition::PartitionLog;
 use crate::store::Shared;
-use crate::wal::entry::{
-    self, BATCH_FRONT, Content, EntryHeader, HEADER_SIZE, SECTION_SIZE, Section,
-};
+use crate::wal::entry::{self, Content, EntryHeader, HEADER_SIZE, SECTION_SIZE, Section};
 use crate::wal::file::{FILE_HEADER_SIZE, WalFile, reserve_space};
 use crate::wal::queue::{Group, QueuedContent, QueuedSection};
 use crate::watch::Woken;
@@ -141,6 +139,7 @@ impl WriterCore {
         }
         parts.push(IoSlice::new(&padding[..(total - used) as usize]));
         let path = &active.file.path;
+        let started = self.shared.io.uptime();
         write_all(&*active.file.file, &mut parts, active.position)
             .map_err(|e| failed("writing", path, e))?;
         // A sync that fails for lack of space is as final as any other: nothing is known about the file after it.
@@ -149,6 +148,11 @@ impl WriterCore {
             .file
             .sync_data()
             .map_err(|e| WriteError::Final(StorageError::io("syncing", path)(e)))?;
+        let metrics = &self.shared.metrics;
+        let took = self.shared.io.uptime().saturating_sub(started);
+        metrics.fsync_seconds.observe(took.as_secs_f64());
+        metrics.entry_bytes.observe(total as f64);
+        metrics.wal_written_bytes.inc_by(total);
         let data = active.position + self.scratch.len() as u64;
         active.position += total;
         self.next_sequence += 1;
@@ -303,6 +307,10 @@ impl WriterCore {
             let mut queue = self.shared.sequencer.lock();
             queue.release(group.bytes);
             queue.cache.removed(uncached.0, uncached.1);
+            let metrics = &self.shared.metrics;
+            metrics.queued_bytes.set(queue.bytes() as i64);
+            metrics.queued_entries.set(queue.groups() as i64);
+            metrics.tail_cache_bytes.set(queue.cache.used() as i64);
         }
         woken.wake();
         group.commit.resolve(Ok(()));
@@ -321,6 +329,9 @@ impl WriterCore {
             }
         }
         drop(queue);
+        if matches!(error, AppendError::Full) {
+            self.shared.metrics.full_entries.inc_by(failed.len() as u64);
+        }
         for group in failed {
             group.commit.resolve(Err(error.clone()));
         }
@@ -351,7 +362,7 @@ fn describe(group: &Group, section: &QueuedSection, fronts: &mut Vec<u8>) -> Sec
             let batches = &group.batches[from..to];
             fronts.clear();
             for batch in batches {
-                fronts.put(&batch.bytes[..BATCH_FRONT]);
+                fronts.put(&entry::batch_front(&batch.header));
             }
             Content::Batches {
                 leader_epoch,
