@@ -17,6 +17,8 @@ use crate::serve::ServeArgs;
     after_help = "Examples:\n  \
                   outlast serve                       start a broker on localhost:9092, data in ./outlast-data\n  \
                   outlast serve --data /srv/outlast   the same with another data directory\n  \
+                  outlast produce greetings           send what you type; then, elsewhere:\n  \
+                  outlast consume greetings           print what comes in\n  \
                   outlast config reference            every setting with its default, bounds and meaning",
     arg_required_else_help = true,
     subcommand_required = true
