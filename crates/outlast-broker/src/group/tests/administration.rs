@@ -89,7 +89,7 @@ fn groups_are_listed_by_state_and_type() {
             &*listed[0].group_type,
             &*listed[0].protocol_type
         ),
-        ("Stable", "Classic", "consumer")
+        ("Stable", "classic", "consumer")
     );
     assert_eq!(
         (&*listed[1].group_state, &*listed[1].protocol_type),

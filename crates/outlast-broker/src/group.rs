@@ -67,7 +67,7 @@ use rebalance::Turn;
 pub(crate) const MAX_NAME_BYTES: usize = 32_767 - 64;
 
 /// The group type that ListGroups reports for groups of this protocol (KIP-848).
-pub const CLASSIC_GROUP_TYPE: &str = "Classic";
+pub const CLASSIC_GROUP_TYPE: &str = "classic";
 
 /// The groups of one shard, that is, of one partition of `__consumer_offsets`.
 #[derive(Debug)]
