@@ -56,8 +56,8 @@ pub enum StorageError {
     ManifestLost { dir: PathBuf, reason: String },
 
     #[error(
-        "{path} is missing and held the newest acknowledged records: put it back, or go on without \
-         what it held by accepting the loss of file {number} (accept_lost_files)"
+        "{path} is missing and held the newest acknowledged records: put it back, or lose what it \
+         held by starting once with --accept-lost-files {number}"
     )]
     LostFile { path: PathBuf, number: u64 },
 

@@ -46,8 +46,8 @@ pub fn parse(path: &Path, content: &str) -> Result<Vec<Entry>, Vec<Problem>> {
             None => problems.push(Problem::at(
                 at(offset),
                 format!(
-                    "{name} can't be a {}: allowed are texts, numbers, true, false and lists of texts",
-                    value.get_ref().type_str()
+                    "{name} can't be {}: allowed are texts, numbers, true, false and lists of them",
+                    kind(value.get_ref())
                 ),
             )),
         }
@@ -89,11 +89,22 @@ fn text(value: &DeValue<'_>) -> Option<String> {
         DeValue::Boolean(boolean) => Some(boolean.to_string()),
         DeValue::Array(items) if items.is_empty() => Some(String::new()),
         DeValue::Array(items) => {
-            let texts: Option<Vec<&str>> =
-                items.iter().map(|item| item.get_ref().as_str()).collect();
+            let one = |item: &Spanned<DeValue<'_>>| match item.get_ref() {
+                DeValue::Array(_) => None,
+                item => text(item),
+            };
+            let texts: Option<Vec<String>> = items.iter().map(one).collect();
             texts.map(|texts| texts.join(","))
         }
         DeValue::Table(_) | DeValue::Datetime(_) => None,
+    }
+}
+
+fn kind(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::Datetime(_) => "a date",
+        DeValue::Table(_) => "a table",
+        _ => "an array of arrays",
     }
 }
 
@@ -121,6 +132,7 @@ mod tests {
             &[("log.retention.ms", "1000", 2)],
         );
         check("num.partitions = 0x10", &[("num.partitions", "16", 1)]);
+        check("a = [7, 12]", &[("a", "7,12", 1)]);
         check("a = true\nb = 0.5", &[("a", "true", 1), ("b", "0.5", 2)]);
         check(
             "listen = [\n  \"127.0.0.1:1\", \"[::1]:1\"]",
@@ -152,8 +164,8 @@ mod tests {
             );
         };
         check("\nnum.partitions 5", 2, "expected");
-        check("a = 1\nlisten = [1]", 2, "listen can't be a array");
-        check("x = 2020-01-01", 1, "x can't be a datetime");
+        check("a = 1\nlisten = [[1]]", 2, "listen can't be an array");
+        check("x = 2020-01-01", 1, "x can't be a date");
         check(
             "max.connections = 1\nmax.connections.per.ip = 2",
             2,

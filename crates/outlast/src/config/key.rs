@@ -45,6 +45,8 @@ pub enum Kind {
         max: i64,
         unit: Unit,
     },
+    /// Whole numbers from 0, any number of them.
+    Numbers,
     /// What is logged, in the notation of the `tracing` crate.
     LogFilter,
     /// Declared and checked by the broker.
@@ -93,7 +95,7 @@ impl Key {
 
     pub fn takes_a_list(&self) -> bool {
         match self.kind {
-            Kind::Addresses { .. } => true,
+            Kind::Addresses { .. } | Kind::Numbers => true,
             Kind::Broker(key) => key.definition().kind.is_list(),
             _ => false,
         }
@@ -109,7 +111,7 @@ impl Key {
                 }
                 _ => Unit::Count,
             },
-            Kind::Addresses { .. } | Kind::Path | Kind::LogFilter => Unit::Count,
+            Kind::Addresses { .. } | Kind::Path | Kind::Numbers | Kind::LogFilter => Unit::Count,
         }
     }
 
@@ -120,9 +122,11 @@ impl Key {
                 return "one or more HOST:PORT, such as localhost:9092 or [::1]:9092".to_owned();
             }
             Kind::Addresses { may_be_off: true } => {
-                return "one or more HOST:PORT, such as localhost:9092 or [::1]:9092, or off".to_owned();
+                return "one or more HOST:PORT, such as localhost:9092 or [::1]:9092, or off"
+                    .to_owned();
             }
             Kind::Path => return "a path".to_owned(),
+            Kind::Numbers => return "whole numbers, separated by commas".to_owned(),
             Kind::LogFilter => {
                 return "off, error, warn, info, debug or trace, also per module: info,outlast_storage=debug".to_owned();
             }

@@ -176,6 +176,19 @@ pub const WAL_FILE_BYTES: Key = Key {
            make a shorter scan after a crash; larger ones need fewer indexes.",
 };
 
+pub const WAL_FILE_AGE: Key = Key {
+    name: "wal.file.age.ms",
+    section: Section::Storage,
+    kind: Kind::Number {
+        min: 1_000,
+        max: 365 * DAY_MS,
+        unit: Unit::Milliseconds,
+    },
+    default: "3600000",
+    help: "A file of the write-ahead log that holds something is sealed at this age, so that retention can give its \
+           space back.",
+};
+
 pub const TAIL_CACHE_BYTES: Key = Key {
     name: "tail.cache.bytes",
     section: Section::Storage,
@@ -186,6 +199,18 @@ pub const TAIL_CACHE_BYTES: Key = Key {
     },
     default: "41943040",
     help: "Memory for the newest records of all partitions; consumers that keep up are served from it.",
+};
+
+pub const INDEX_CACHE_BYTES: Key = Key {
+    name: "index.cache.bytes",
+    section: Section::Storage,
+    kind: Kind::Number {
+        min: 0,
+        max: 1024 * GIB,
+        unit: Unit::Bytes,
+    },
+    default: "4194304",
+    help: "Memory for the indexes of sealed files; consumers that read old records find their place with them.",
 };
 
 pub const APPEND_MEMORY_BYTES: Key = Key {
@@ -212,7 +237,16 @@ pub const PRODUCER_EXPIRY: Key = Key {
     help: "How long an idempotent producer that writes nothing is remembered.",
 };
 
-const PROCESS: [&Key; 18] = [
+pub const ACCEPT_LOST_FILES: Key = Key {
+    name: "accept.lost.files",
+    section: Section::Storage,
+    kind: Kind::Numbers,
+    default: "",
+    help: "For one start only, when it was refused because these files of the write-ahead log are missing and nobody \
+           can put them back: what they held is lost, and the broker goes on without it.",
+};
+
+const PROCESS: [&Key; 21] = [
     &LISTEN,
     &ADVERTISE,
     &HTTP_LISTEN,
@@ -228,9 +262,12 @@ const PROCESS: [&Key; 18] = [
     &RESPONSE_TIMEOUT,
     &SHUTDOWN_TIMEOUT,
     &WAL_FILE_BYTES,
+    &WAL_FILE_AGE,
     &TAIL_CACHE_BYTES,
+    &INDEX_CACHE_BYTES,
     &APPEND_MEMORY_BYTES,
     &PRODUCER_EXPIRY,
+    &ACCEPT_LOST_FILES,
 ];
 
 /// The broker's key for what is called `data` here.

@@ -100,9 +100,12 @@ impl Given {
     fn store(&self) -> StoreOptions {
         StoreOptions {
             wal_file_bytes: self.number(&keys::WAL_FILE_BYTES).unsigned_abs(),
+            wal_file_age_ms: self.number(&keys::WAL_FILE_AGE),
             tail_cache_bytes: self.size(&keys::TAIL_CACHE_BYTES),
+            index_cache_bytes: self.size(&keys::INDEX_CACHE_BYTES),
             max_in_flight_bytes: self.size(&keys::APPEND_MEMORY_BYTES),
             producer_expiry_ms: self.number(&keys::PRODUCER_EXPIRY),
+            accept_lost_files: self.numbers(&keys::ACCEPT_LOST_FILES),
             ..StoreOptions::default()
         }
     }
@@ -114,7 +117,7 @@ impl Given {
             .filter(|(name, _)| BrokerKey::find(name).is_some())
             .filter_map(|(name, value)| match value {
                 Value::Text(text) => Some(((*name).to_owned(), text.clone())),
-                Value::Number(_) | Value::Addresses(_) => None,
+                Value::Number(_) | Value::Numbers(_) | Value::Addresses(_) => None,
             })
             .collect();
         values.insert(keys::LOG_DIRS.to_owned(), data.display().to_string());
@@ -140,6 +143,13 @@ impl Given {
     fn number(&self, key: &Key) -> i64 {
         match self.value(key) {
             Value::Number(number) => number,
+            other => unreachable!("{} is {other:?}", key.name),
+        }
+    }
+
+    fn numbers(&self, key: &Key) -> Vec<u64> {
+        match self.value(key) {
+            Value::Numbers(numbers) => numbers,
             other => unreachable!("{} is {other:?}", key.name),
         }
     }

@@ -15,6 +15,7 @@ use super::key::{Key, Kind, Unit};
 pub enum Value {
     Addresses(Vec<HostPort>),
     Number(i64),
+    Numbers(Vec<u64>),
     Text(String),
 }
 
@@ -26,6 +27,13 @@ impl Key {
             Kind::Addresses { may_be_off } => addresses(text, may_be_off),
             Kind::Path if text.is_empty() => Err("a path is missing".to_owned()),
             Kind::Path => Ok(Value::Text(text.to_owned())),
+            Kind::Numbers => {
+                let numbers = text.split(',').map(str::trim).filter(|one| !one.is_empty());
+                let parsed: Result<Vec<u64>, _> = numbers.map(str::parse).collect();
+                parsed
+                    .map(Value::Numbers)
+                    .map_err(|_| format!("allowed is {}", self.allowed()))
+            }
             Kind::LogFilter if is_log_filter(text) => Ok(Value::Text(text.to_owned())),
             Kind::LogFilter => Err(format!("allowed is {}", self.allowed())),
             Kind::Number { min, max, unit } => number(text, unit)
@@ -161,6 +169,12 @@ mod tests {
         check("log.retention.hours", "7d", text("168"));
         check("log.retention.hours", "90m", Err("such as 7d"));
         check("message.max.bytes", "1MiB", text("1048576"));
+        check(
+            "accept.lost.files",
+            "7, 12",
+            Ok(Value::Numbers(vec![7, 12])),
+        );
+        check("accept.lost.files", "all", Err("whole numbers"));
         check("auto.create.topics.enable", "yes", Err("true or false"));
         check(
             "logging",

@@ -57,7 +57,7 @@ fn recovery(f: &mut fmt::Formatter<'_>, report: &RecoveryReport) -> fmt::Result 
         return line(f, "recovery", format_args!("new data directory"));
     }
     let mut found = format!(
-        "{} partitions, {} log files, {} checked after the last checkpoint",
+        "{} partitions, {} log files, {} of the newest checked",
         report.partitions,
         report.files,
         size(report.bytes_scanned)
@@ -72,6 +72,9 @@ fn recovery(f: &mut fmt::Formatter<'_>, report: &RecoveryReport) -> fmt::Result 
     line(f, "recovery", format_args!("{found}"))?;
     for damage in &report.damage {
         line(f, "DAMAGED", format_args!("{damage}"))?;
+    }
+    for path in &report.quarantined {
+        line(f, "kept", format_args!("{}", path.display()))?;
     }
     Ok(())
 }

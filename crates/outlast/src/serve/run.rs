@@ -42,7 +42,11 @@ pub fn run(args: ServeArgs) -> anyhow::Result<()> {
 
 async fn serve(settings: Settings, began: Instant) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
-    let Started { server, broker, store } = tokio::select! {
+    let Started {
+        server,
+        broker,
+        store,
+    } = tokio::select! {
         started = start(settings, began) => started?,
         signal = signals.next() => return Err(anyhow!("stopped by {signal} before the start was complete")),
     };
@@ -72,7 +76,12 @@ struct Started {
 async fn start(settings: Settings, began: Instant) -> anyhow::Result<Started> {
     let bound = BoundServer::bind(settings.server.clone()).await?;
     let (store, recovery) = open_store(&settings).await?;
-    let broker = Broker::open(settings.broker.clone(), store.clone(), Arc::new(SystemClock)).await?;
+    let broker = Broker::open(
+        settings.broker.clone(),
+        store.clone(),
+        Arc::new(SystemClock),
+    )
+    .await?;
     let (kafka, http) = (bound.endpoints(), bound.http_addresses());
     let server = bound.start(Arc::clone(&broker), store.clone());
 
@@ -87,7 +96,11 @@ async fn start(settings: Settings, began: Instant) -> anyhow::Result<Started> {
     };
     // Whoever closed our standard output still wants a broker.
     let _ = write!(std::io::stdout(), "{report}");
-    Ok(Started { server, broker, store })
+    Ok(Started {
+        server,
+        broker,
+        store,
+    })
 }
 
 async fn open_store(settings: &Settings) -> anyhow::Result<(Store, RecoveryReport)> {
