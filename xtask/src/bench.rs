@@ -50,6 +50,9 @@ pub struct BenchArgs {
     /// Where the table goes; printed too
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Measure the release build that is there already
+    #[arg(long)]
+    no_build: bool,
     /// List the cases and stop
     #[arg(long)]
     list: bool,
@@ -86,8 +89,10 @@ pub fn run(args: &BenchArgs) -> Result<()> {
         .collect();
 
     let libraries = fetch_kafka()?;
-    let outlast_is_client = cases.iter().any(|case| case.load.is_by_outlast());
-    if kinds.contains(&Kind::Outlast) || outlast_is_client || start_up::is_wanted(&args.case) {
+    let needs_outlast = kinds.contains(&Kind::Outlast)
+        || cases.iter().any(|case| case.load.is_by_outlast())
+        || start_up::is_wanted(&args.case);
+    if needs_outlast && !args.no_build {
         build_outlast()?;
     }
     let data = args

@@ -33,7 +33,11 @@ pub fn run(args: &TestArgs, tally: &mut Tally) -> Result<()> {
     let installations = (!args.quick).then(examples::start_installations);
 
     tally.section("formatting");
-    cargo_check(tally, "rustfmt", &["fmt", "--all", "--check"]);
+    cargo_check(
+        tally,
+        "rustfmt",
+        &["fmt", "--all", "--", "--check", "--color", "never"],
+    );
     tally.section("tidy");
     tidy::check_sources(tally)?;
     tally.section("clippy");
