@@ -218,3 +218,62 @@ fn a_clean_stop_leaves_nothing_to_scan() {
             .is_ok()
     );
 }
+
+/// Zeros are written behind small entries; they are no entries, and the next ones are written over them.
+#[test]
+fn zeros_written_ahead_change_nothing() {
+    let machine = Machine::new(crate::StoreOptions {
+        wal_file_bytes: 1 << 20,
+        ..small_files()
+    });
+    machine.append(0, &["small"]).expect("durable");
+    assert!(
+        machine
+            .disk
+            .content(&machine.wal(1))
+            .is_some_and(|bytes| bytes.len() == 1 << 20)
+    );
+    machine.append(0, &[&"x".repeat(200_000)]).expect("durable");
+    for _ in 0..300 {
+        machine.append(1, &[&"x".repeat(1_000)]).expect("durable");
+    }
+    let machine = machine.crash(Survives::Nothing);
+    assert_eq!((machine.values(0).len(), machine.values(1).len()), (2, 300));
+    assert_eq!(machine.report.torn_bytes, 0);
+}
+
+/// Many small requests for one partition make one line in the entry's table.
+#[test]
+fn sections_of_one_partition_share_a_line() {
+    let machine = Machine::new(crate::StoreOptions {
+        wal_file_bytes: 1 << 20,
+        ..small_files()
+    });
+    let appends: Vec<_> = (0..20)
+        .map(|round| {
+            let value = format!("{round}");
+            let sections = vec![
+                machine.section(0, vec![batch(&[&value])]),
+                machine.section(1, vec![batch(&[&value])]),
+            ];
+            machine.store.append(sections)
+        })
+        .collect();
+    assert!(machine.store.step_writer());
+    assert!(
+        appends
+            .iter()
+            .all(|append| matches!(append.durable.outcome(), Some(Ok(()))))
+    );
+    let bytes = machine.disk.content(&machine.wal(1)).expect("file");
+    let header = bytes[64..]
+        .first_chunk()
+        .map(crate::wal::entry::decode_header);
+    assert!(header.is_some_and(|header| header.is_ok_and(|header| header.sections == 2)));
+    let machine = machine.crash(Survives::Nothing);
+    let expect: Vec<_> = (0..20).map(|round| format!("{round}")).collect();
+    assert_eq!(
+        (machine.values(0), machine.values(1)),
+        (expect.clone(), expect)
+    );
+}
