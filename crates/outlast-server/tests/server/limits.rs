@@ -109,12 +109,20 @@ async fn connections_beyond_the_limits_are_closed_at_once_and_places_come_back()
         let [first, _second] = kept;
         drop(first);
         // The server sees the close a moment later.
-        let mut admitted = false;
-        while !admitted {
-            let mut client = Client::connect(server.address).await;
-            client.send(3, &ApiVersionsRequest::default()).await;
-            admitted = client.frame().await.is_some();
-        }
+        let admitted = async {
+            loop {
+                let mut client = Client::connect(server.address).await;
+                // Fails when it was refused before it could send.
+                let request = encode(3, &ApiVersionsRequest::default());
+                let _ = client.stream.write_all(&request).await;
+                if client.frame().await.is_some() {
+                    break;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, admitted)
+            .await
+            .expect("a place that came back");
         let reason = if per_ip {
             "MaxConnectionsPerIp"
         } else {
