@@ -319,7 +319,12 @@ impl Case {
             }
             _ => 1,
         };
-        let quick = if quick { 10 } else { 1 };
+        let quick = match self.load {
+            _ if !quick => 1,
+            // A few seconds at the rate: less shows how a JVM starts.
+            Load::ProduceAtRate(_) | Load::OutlastProduceAtRate(_) => 2,
+            _ => 10,
+        };
         (self.records / share / quick).max(1000)
     }
 
