@@ -69,7 +69,7 @@ impl StorageError {
     pub(crate) fn io(
         operation: &'static str,
         path: &Path,
-    ) -> impl FnOnce(io::Error) -> StorageError {
+    ) -> impl Fn(io::Error) -> StorageError + Copy {
         move |source| StorageError::Io {
             operation,
             path: path.to_owned(),

@@ -12,6 +12,8 @@ mod epochs;
 mod error;
 mod frame;
 pub mod io;
+mod l1;
+mod lru;
 mod maintenance;
 mod manifest;
 mod metrics;

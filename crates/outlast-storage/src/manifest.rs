@@ -40,6 +40,11 @@ pub(crate) struct Manifest {
     pub(crate) files: Vec<u64>,
     /// Files that this manifest is the first to leave out: their names may still be there.
     pub(crate) removing: Vec<u64>,
+    /// The segments that hold something.
+    pub(crate) segments: Vec<u128>,
+    pub(crate) removing_segments: Vec<u128>,
+    /// Segments that are being written: part of the log when a later manifest lists them, leftovers otherwise.
+    pub(crate) making: Vec<u128>,
     pub(crate) partitions: Vec<PartitionRecord>,
     /// Deleted partitions of which an older file may still speak, and the file that says so.
     pub(crate) deleted: Vec<(PartitionId, u64)>,
@@ -56,6 +61,7 @@ pub(crate) struct PartitionRecord {
 }
 
 /// What [`Manifest::load`] found.
+#[allow(clippy::large_enum_variant, reason = "there is one, once a start")]
 pub(crate) enum Loaded {
     Found {
         manifest: Manifest,
@@ -76,6 +82,10 @@ impl Manifest {
         for numbers in [&self.files, &self.removing] {
             out.put_count(numbers.len());
             numbers.iter().for_each(|number| out.put_u64(*number));
+        }
+        for ids in [&self.segments, &self.removing_segments, &self.making] {
+            out.put_count(ids.len());
+            ids.iter().for_each(|id| out.put_u128(*id));
         }
         out.put_count(self.partitions.len());
         for partition in &self.partitions {
@@ -170,6 +180,15 @@ fn decode_body(body: &[u8]) -> Result<Manifest, Short> {
             numbers.push(fields.u64()?);
         }
     }
+    for ids in [
+        &mut manifest.segments,
+        &mut manifest.removing_segments,
+        &mut manifest.making,
+    ] {
+        for _ in 0..fields.count(16)? {
+            ids.push(fields.u128()?);
+        }
+    }
     for _ in 0..fields.count(20 + 8 + 8 + 4 + 4)? {
         manifest.partitions.push(PartitionRecord {
             id: fields.partition()?,
@@ -203,6 +222,9 @@ mod tests {
             next_sequence: 77,
             files: vec![5, 7, 8],
             removing: vec![6],
+            segments: vec![1 << 99],
+            removing_segments: vec![1 << 98, 2],
+            making: vec![3],
             partitions: vec![PartitionRecord {
                 id: id(0),
                 start: Offset(5),

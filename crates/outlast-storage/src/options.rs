@@ -13,6 +13,10 @@ pub struct StoreOptions {
     pub wal_file_runs: usize,
     /// What waits is written as one entry of up to this many bytes; one append is never cut.
     pub max_entry_bytes: usize,
+    /// Write-ahead log files that hold something may have this many bytes; beyond, the oldest are emptied into segments.
+    pub l0_bytes: u64,
+    /// How quickly segments are written.
+    pub l1_bytes_per_second: u64,
     /// Memory for the newest batches of all partitions.
     pub tail_cache_bytes: usize,
     /// Appends in flight: [`crate::Store::reserve`] waits beyond it.
@@ -40,6 +44,8 @@ impl Default for StoreOptions {
             wal_file_age_ms: 60 * 60 * 1000,
             wal_file_runs: 256 << 10,
             max_entry_bytes: 8 << 20,
+            l0_bytes: 16 << 30,
+            l1_bytes_per_second: 64 << 20,
             tail_cache_bytes: 40 << 20,
             max_in_flight_bytes: 64 << 20,
             index_cache_bytes: 4 << 20,

@@ -28,8 +28,7 @@ use crate::wal::file::WalFile;
 use crate::watch::{Watchers, Woken};
 
 pub(crate) use append::Refusal;
-pub(crate) use extent::{Extent, Run, Runs};
-pub(crate) use index::IndexCache;
+pub(crate) use extent::{Extent, Place, Run, Runs};
 pub use read::FetchedBatches;
 pub(crate) use read::Reader;
 pub use timestamps::TimedOffset;
@@ -268,7 +267,7 @@ impl State {
         let start = self.start;
         while let Some(extent) = self.extents.front()
             && extent.next <= start
-            && !extent.runs.in_memory()
+            && !extent.needs_side_car()
         {
             self.bytes = self.bytes.saturating_sub(extent.bytes);
             self.extents.pop_front();

@@ -13,25 +13,29 @@
 //! | the header of a write-ahead log file is damaged | its entries say themselves where they belong; reported |
 //! | a listed file is missing, its side-car is there | its offsets answer `Corrupt`; reported |
 //! | a listed file is missing without a side-car | holes answer `Corrupt`; the newest file of all: refused, see [`StoreOptions::accept_lost_files`] |
+//! | a segment is missing, or its directory is damaged | its offsets answer `Corrupt`; reported |
 //! | one copy of the manifest is damaged | the other is used and the copy made again |
 //! | both are | refused: deleted data could come back |
 //! | a temporary file | removed |
-//! | a file that an interrupted removal left | removed |
+//! | a file that an interrupted removal left, a segment that was not finished | removed |
 //! | any other file or directory | moved to `quarantine/` |
 //! | a newer format version, an unknown cipher | refused by name |
 
 mod files;
 mod fold;
 mod quarantine;
+mod segments;
 
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::error::{Damage, StorageError};
 use crate::io::{Clock, Io};
+use crate::maintenance::Leaving;
 use crate::manifest::{self, Loaded, Manifest};
 use crate::options::StoreOptions;
 use crate::partition::Reader;
+use crate::segment;
 use crate::store::Shared;
 use crate::wal::writer::WriterCore;
 
@@ -91,6 +95,14 @@ pub(crate) fn open(
     let manifest = load_manifest(&*io, dir, &wal_dir, &mut quarantine, &mut report)?;
     let reader = Arc::new(Reader::new(options.verify_reads, options.index_cache_bytes));
     let mut fold = fold::Fold::new(&manifest, reader, &options);
+    segments::fold_segments(
+        &*io,
+        dir,
+        &manifest,
+        &mut fold,
+        &mut quarantine,
+        &mut report,
+    )?;
     files::fold_files(
         &*io,
         &wal_dir,
@@ -117,7 +129,10 @@ pub(crate) fn open(
     if !report.damage.is_empty() || !discard.is_empty() {
         // What was concluded must not be concluded again from less.
         let removed = discard.iter().filter(|(_, _, how)| *how == Discard::Remove);
-        shared.store_manifest(removed.map(|(number, _, _)| *number).collect())?;
+        shared.store_manifest(&Leaving {
+            files: removed.map(|(number, _, _)| *number).collect(),
+            ..Leaving::default()
+        })?;
     }
     for (_, path, how) in discard {
         match how {
@@ -136,6 +151,7 @@ pub(crate) fn open(
 fn create_dirs(io: &dyn Io, dir: &Path, wal_dir: &Path) -> Result<(), StorageError> {
     let creating = StorageError::io("creating", wal_dir);
     io.create_dir(wal_dir)
+        .and_then(|()| io.create_dir(&dir.join(segment::DIR)))
         .and_then(|()| io.sync_dir(dir))
         .and_then(|()| match dir.parent() {
             // The directory's own name, when it was made just now; not everybody may open its parent.

@@ -16,6 +16,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use crate::durable::Durable;
 use crate::error::{AppendError, Rejection, StorageError};
 use crate::io::{Clock, Io, LockGuard};
+use crate::l1::Segment;
+use crate::maintenance::Leaving;
 use crate::manifest::Manifest;
 use crate::metrics::StorageMetrics;
 use crate::options::StoreOptions;
@@ -78,6 +80,8 @@ pub(crate) struct Shared {
     pub(crate) manifest: Mutex<Manifest>,
     /// Files that are there, by number.
     pub(crate) files: Mutex<BTreeMap<u64, FileRecord>>,
+    /// Segments that are part of the log, by id.
+    pub(crate) segments: Mutex<BTreeMap<u128, Arc<Segment>>>,
     /// Files that wait for their side-car, oldest first.
     pub(crate) sealed: Mutex<VecDeque<Sealed>>,
     failure: watch::Sender<Option<Arc<StorageError>>>,
@@ -101,8 +105,14 @@ pub(crate) struct FileRecord {
     pub(crate) first_sequence: u64,
     /// `None` while it is written.
     pub(crate) next_sequence: Option<u64>,
+    /// Its length once it is sealed.
+    pub(crate) bytes: u64,
+    /// Bytes of the batches that its side-car lists.
+    pub(crate) content: u64,
     /// It has its side-car.
     pub(crate) indexed: bool,
+    /// It was to be emptied, and could not be read in full: it stays until retention has it.
+    pub(crate) stuck: bool,
 }
 
 #[derive(Default)]
@@ -310,7 +320,7 @@ impl Store {
         }
         writer.seal();
         self.shared.index_sealed()?;
-        self.shared.store_manifest(Vec::new())
+        self.shared.store_manifest(&Leaving::default())
     }
 
     #[cfg(test)]
@@ -350,6 +360,7 @@ impl Shared {
             metrics: StorageMetrics::default(),
             manifest: Mutex::new(manifest.clone()),
             files: Mutex::new(recovered.files),
+            segments: Mutex::new(recovered.segments),
             sealed: Mutex::new(recovered.sealed.into()),
             failure: watch::Sender::new(None),
             wake: (Mutex::default(), Condvar::new()),
@@ -374,6 +385,25 @@ impl Shared {
             return log;
         }
         Arc::clone(logs.by_id.entry(id).or_insert(log))
+    }
+
+    /// All logs, in the order of their ids.
+    pub(crate) fn all_logs(&self) -> Vec<Arc<PartitionLog>> {
+        let mut logs: Vec<_> = self.logs.read().by_id.values().cloned().collect();
+        logs.sort_by_key(|log| log.id());
+        logs
+    }
+
+    /// Waits for `time`, for pacing background work; false when the store is to stop.
+    pub(crate) fn pace(&self, time: Duration) -> bool {
+        if !self.options.threads {
+            return true;
+        }
+        let mut wake = self.wake.0.lock();
+        if !wake.end {
+            self.wake.1.wait_for(&mut wake, time);
+        }
+        !wake.end
     }
 
     /// These partitions are durably deleted.
@@ -409,7 +439,10 @@ impl Shared {
             file: Arc::clone(file),
             first_sequence,
             next_sequence: None,
+            bytes: 0,
+            content: 0,
             indexed: false,
+            stuck: false,
         };
         self.files.lock().insert(file.number, record);
     }
@@ -418,6 +451,7 @@ impl Shared {
     pub(crate) fn file_sealed(&self, sealed: Sealed) {
         if let Some(record) = self.files.lock().get_mut(&sealed.file.number) {
             record.next_sequence = Some(sealed.next_sequence);
+            record.bytes = sealed.end;
         }
         self.sealed.lock().push_back(sealed);
         self.wake_maintenance(|wake| wake.work = true);

@@ -8,4 +8,5 @@ mod harness;
 mod model;
 mod producers;
 mod retention;
+mod segments;
 mod serving;

@@ -356,7 +356,7 @@ fn segments_are_shown_and_checked() {
     let dir = tempfile::tempdir().unwrap();
     example(dir.path());
     let segments = dir.path().join(crate::segment::DIR);
-    std::fs::create_dir(&segments).unwrap();
+    std::fs::create_dir_all(&segments).unwrap();
     let path = segments.join("1.segment");
     let of = SegmentId {
         store_id: 1,

@@ -1,81 +1,70 @@
-//! Finding runs: in memory for the unsealed file, by block in the side-car of a sealed one.
+//! Finding batches: runs in memory for the unsealed file, by block in the side-car of a sealed one, by the index of a
+//! segment.
 //!
-//! Blocks that readers use stay in a small cache, least recently used first out, so that a sequential reader loads each
-//! block once and the memory for indexes does not grow with the data.
+//! What readers use of indexes stays in a small cache, so that a sequential reader loads each block once and the memory for
+//! indexes does not grow with the data.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use outlast_records::{Offset, PartitionId, Timestamp};
 use parking_lot::Mutex;
 
 use super::{Extent, Run, Runs};
-use crate::error::{Damage, ReadError};
+use crate::error::{Damage, ReadError, StorageError};
 use crate::io::read_exact;
+use crate::l1::Segment;
+use crate::lru::Lru;
+use crate::segment::{PartitionIndex, SegmentPartition};
 use crate::wal::sidecar::{BlocksAt, SideCar, decode_block};
-
-/// Side-car and position of a block.
-type Key = (u64, u64);
 
 /// Where the blocks of an extent are.
 type Blocks<'a> = (&'a BlocksAt, &'a Arc<SideCar>);
 
-/// Decoded blocks, within a budget of bytes.
-pub(crate) struct IndexCache {
-    limit: usize,
-    state: Mutex<Cached>,
+/// What was read of indexes, within a budget of bytes.
+pub(crate) struct Indexes {
+    /// Blocks of side-cars, by side-car and position.
+    blocks: Lru<(u64, u64), Arc<[Run]>>,
+    /// Partitions' indexes in segments, by segment and position of their data.
+    segments: Lru<(u64, u64), Arc<PartitionIndex>>,
     damaged: Mutex<BTreeSet<u64>>,
 }
 
-#[derive(Default)]
-struct Cached {
-    by_key: HashMap<Key, (Arc<[Run]>, u64)>,
-    by_use: BTreeMap<u64, Key>,
-    uses: u64,
-    bytes: usize,
-}
-
-impl IndexCache {
-    pub(crate) fn new(limit: usize) -> IndexCache {
-        IndexCache {
-            limit,
-            state: Mutex::default(),
+impl Indexes {
+    pub(crate) fn new(limit: usize) -> Indexes {
+        Indexes {
+            blocks: Lru::new(limit / 2),
+            segments: Lru::new(limit / 2),
             damaged: Mutex::default(),
         }
     }
 
-    fn get(&self, key: &Key) -> Option<Arc<[Run]>> {
-        let state = &mut *self.state.lock();
-        let (block, used) = state.by_key.get_mut(key)?;
-        state.by_use.remove(used);
-        state.uses += 1;
-        *used = state.uses;
-        state.by_use.insert(state.uses, *key);
-        Some(Arc::clone(block))
-    }
-
-    fn insert(&self, key: Key, block: &Arc<[Run]>) {
-        let state = &mut *self.state.lock();
-        state.uses += 1;
-        if let Some((_, used)) = state.by_key.insert(key, (Arc::clone(block), state.uses)) {
-            state.by_use.remove(&used);
-        } else {
-            state.bytes += size_of_val(&**block);
+    /// The index of a partition in a segment.
+    pub(crate) fn of_segment(
+        &self,
+        segment: &Segment,
+        entry: &SegmentPartition,
+    ) -> Result<Arc<PartitionIndex>, ReadError> {
+        let key = (segment.number, entry.data_position);
+        if let Some(known) = self.segments.get(&key) {
+            return Ok(known);
         }
-        state.by_use.insert(state.uses, key);
-        while state.bytes > self.limit
-            && let Some((_, oldest)) = state.by_use.pop_first()
-        {
-            if let Some((block, _)) = state.by_key.remove(&oldest) {
-                state.bytes -= size_of_val(&*block);
-            }
-        }
+        let index = segment
+            .reader
+            .index(entry)
+            .map_err(|e| unreadable(e, entry))?;
+        let bytes = size_of_val(&*index.chunks) + index.state.producers.len();
+        let index = Arc::new(index);
+        self.segments.insert(key, Arc::clone(&index), bytes);
+        Ok(index)
     }
 
     /// The runs of `extent` from the one that holds `from`, of at least `max_bytes` if there are as many.
     pub(crate) fn runs_from(
         &self,
         extent: &Extent,
+        runs: &Runs,
         id: PartitionId,
         from: Offset,
         max_bytes: usize,
@@ -95,14 +84,14 @@ impl IndexCache {
             }
             true
         };
-        match &extent.runs {
+        match runs {
             Runs::Memory(runs) => {
                 take(runs);
             }
             Runs::SideCar(at, side_car) => {
-                let first = self.block_with(extent, (at, side_car), id, from)?;
-                for block in first..at.blocks() {
-                    if !take(&self.block(extent, (at, side_car), id, block)?) {
+                let blocks = (at, side_car);
+                for block in self.block_with(extent, blocks, id, from)?..at.blocks() {
+                    if !take(&self.block(extent, blocks, id, block)?) {
                         break;
                     }
                 }
@@ -115,11 +104,12 @@ impl IndexCache {
     pub(crate) fn run_at_least(
         &self,
         extent: &Extent,
+        runs: &Runs,
         id: PartitionId,
         at: Offset,
         target: Timestamp,
     ) -> Result<Option<(Run, Offset)>, ReadError> {
-        let blocks = match &extent.runs {
+        let blocks = match runs {
             Runs::Memory(runs) => return Ok(runs.first().map(|run| (*run, extent.next))),
             Runs::SideCar(at, side_car) => (at, side_car),
         };
@@ -165,13 +155,10 @@ impl IndexCache {
     ) -> Result<Arc<[Run]>, ReadError> {
         let (position, len) = at.block(block);
         let key = (side_car.number, position);
-        if let Some(known) = self.get(&key) {
+        if let Some(known) = self.blocks.get(&key) {
             return Ok(known);
         }
-        let path = extent
-            .file
-            .path
-            .with_extension(crate::wal::sidecar::EXTENSION);
+        let path = extent.path().with_extension(crate::wal::sidecar::EXTENSION);
         let mut bytes = vec![0; len];
         if let Err(source) = read_exact(&*side_car.file, &mut bytes, position) {
             return Err(ReadError::Io {
@@ -179,8 +166,9 @@ impl IndexCache {
                 source: Arc::new(source),
             });
         }
-        let Some(runs) = decode_block(&bytes, extent.file.number, id, block) else {
-            self.damaged.lock().insert(extent.file.number);
+        let file = extent.wal_number().unwrap_or(0);
+        let Some(runs) = decode_block(&bytes, file, id, block) else {
+            self.damaged.lock().insert(file);
             return Err(ReadError::Corrupt(Arc::new(Damage {
                 path,
                 position,
@@ -190,7 +178,8 @@ impl IndexCache {
             })));
         };
         let runs: Arc<[Run]> = runs.into();
-        self.insert(key, &runs);
+        self.blocks
+            .insert(key, Arc::clone(&runs), size_of_val(&*runs));
         Ok(runs)
     }
 
@@ -200,27 +189,30 @@ impl IndexCache {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_least_recently_used_block_leaves() {
-        let run = Run {
-            base: Offset(0),
-            max_timestamp: Timestamp(0),
+/// A segment's error, as a reader gets it.
+pub(crate) fn unreadable(error: StorageError, entry: &SegmentPartition) -> ReadError {
+    match error {
+        StorageError::Io { path, source, .. } => ReadError::Io {
+            path,
+            source: Arc::new(source),
+        },
+        StorageError::Damaged {
+            path,
+            position,
+            what,
+        } => ReadError::Corrupt(Arc::new(Damage {
+            path,
+            position,
+            what,
+            partition: Some(entry.partition),
+            offsets: Some((entry.start, entry.next)),
+        })),
+        other => ReadError::Corrupt(Arc::new(Damage {
+            path: PathBuf::new(),
             position: 0,
-            len: 0,
-        };
-        let block: Arc<[Run]> = vec![run; 10].into();
-        let cache = IndexCache::new(3 * size_of_val(&*block));
-        let key = |at| (at, 0);
-        for at in 0..3 {
-            cache.insert(key(at), &block);
-        }
-        assert!(cache.get(&key(0)).is_some());
-        cache.insert(key(3), &block);
-        let left: Vec<_> = (0..4).filter(|at| cache.get(&key(*at)).is_some()).collect();
-        assert_eq!(left, [0, 2, 3]);
+            what: other.to_string(),
+            partition: Some(entry.partition),
+            offsets: Some((entry.start, entry.next)),
+        })),
     }
 }

@@ -6,9 +6,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::{Bytes, BytesMut};
 use outlast_records::{BatchHeader, HEADER_SIZE, Offset, check_at, header_at};
 
-use super::{Extent, IndexCache, PartitionLog};
+use super::index::{Indexes, unreadable};
+use super::{Extent, PartitionLog, Place};
 use crate::error::{Damage, ReadError};
 use crate::io::read_exact;
+use crate::l1::Segment;
+use crate::wal::file::WalFile;
 
 /// What a read found: whole batches, in order.
 #[derive(Clone, Debug, Default)]
@@ -38,7 +41,7 @@ impl FetchedBatches {
 pub(crate) struct Reader {
     /// Check the CRC of every batch that is read.
     pub(crate) verify: bool,
-    pub(crate) indexes: IndexCache,
+    pub(crate) indexes: Indexes,
     /// Bytes that were read from disk since somebody asked.
     bytes_read: AtomicU64,
 }
@@ -47,7 +50,7 @@ impl Reader {
     pub(crate) fn new(verify: bool, index_cache_bytes: usize) -> Reader {
         Reader {
             verify,
-            indexes: IndexCache::new(index_cache_bytes),
+            indexes: Indexes::new(index_cache_bytes),
             bytes_read: AtomicU64::new(0),
         }
     }
@@ -141,6 +144,7 @@ impl PartitionLog {
         Ok(found)
     }
 
+    /// False when the limits are reached.
     fn read_extent(
         &self,
         extent: &Extent,
@@ -148,11 +152,16 @@ impl PartitionLog {
         max_bytes: usize,
         found: &mut FetchedBatches,
     ) -> Result<bool, ReadError> {
+        let (file, runs) = match &extent.place {
+            Place::Segment(segment) => return self.read_segment(segment, limit, max_bytes, found),
+            Place::Wal { file, runs } => (file, runs),
+        };
         let room = max_bytes.saturating_sub(found.bytes);
+        let from = found.next_offset;
         let runs = self
             .reader
             .indexes
-            .runs_from(extent, self.id, found.next_offset, room)?;
+            .runs_from(extent, runs, self.id, from, room)?;
         let mut at = 0;
         while at < runs.len()
             && runs[at].base < limit
@@ -171,9 +180,43 @@ impl PartitionLog {
                 len += runs[at].len as usize;
                 at += 1;
             }
-            if !self.read_run(extent, start.position, len, limit, max_bytes, found)? {
+            let bytes = read_bytes(file, start.position, len)?;
+            if !self.take_batches(extent, start.position, &bytes, limit, max_bytes, found)? {
                 return Ok(false);
             }
+        }
+        Ok(true)
+    }
+
+    fn read_segment(
+        &self,
+        segment: &Segment,
+        limit: Offset,
+        max_bytes: usize,
+        found: &mut FetchedBatches,
+    ) -> Result<bool, ReadError> {
+        let Some(entry) = segment.reader.partition(self.id) else {
+            return Ok(false); // the extent was made from this entry
+        };
+        let index = self.reader.indexes.of_segment(segment, entry)?;
+        let limit = limit.min(entry.next);
+        while found.next_offset < limit && (found.bytes < max_bytes || found.is_empty()) {
+            let room = max_bytes.saturating_sub(found.bytes);
+            let from = found.next_offset;
+            let read = segment
+                .reader
+                .read(entry, &index, from, limit, room)
+                .map_err(|e| unreadable(e, entry))?;
+            if read.bytes.len() > room && !found.is_empty() {
+                return Ok(false);
+            }
+            found.next_offset = read.next_offset;
+            if read.bytes.is_empty() {
+                // What followed was compacted away, or does not fit under the limit.
+                return Ok(read.next_offset > from);
+            }
+            found.bytes += read.bytes.len();
+            found.batches.push(read.bytes);
         }
         Ok(true)
     }
@@ -198,22 +241,21 @@ impl PartitionLog {
         }
     }
 
-    /// Reads one stretch of batches and keeps those that were asked for. False when the limits are reached.
-    fn read_run(
+    /// Keeps those batches of a stretch that were asked for. False when the limits are reached.
+    fn take_batches(
         &self,
         extent: &Extent,
         position: u32,
-        len: usize,
+        bytes: &Bytes,
         limit: Offset,
         max_bytes: usize,
         found: &mut FetchedBatches,
     ) -> Result<bool, ReadError> {
-        let bytes = read_bytes(extent, position, len)?;
         let (mut at, mut from) = (0, 0);
         let mut next = found.next_offset;
         let mut more = true;
         while at < bytes.len() {
-            let header = self.batch_at(extent, position, &bytes, at)?;
+            let header = self.batch_at(extent, position, bytes, at)?;
             if header.next_offset() <= found.next_offset {
                 at += header.size();
                 from = at;
@@ -277,7 +319,7 @@ impl PartitionLog {
         what: String,
     ) -> ReadError {
         ReadError::Corrupt(Arc::new(Damage {
-            path: extent.file.path.clone(),
+            path: extent.path().to_owned(),
             position: u64::from(position) + at as u64,
             what,
             partition: Some(self.id),
@@ -287,14 +329,12 @@ impl PartitionLog {
 }
 
 /// Bytes of a file, in a buffer of just that size.
-pub(crate) fn read_bytes(extent: &Extent, position: u32, len: usize) -> Result<Bytes, ReadError> {
+pub(crate) fn read_bytes(file: &WalFile, position: u32, len: usize) -> Result<Bytes, ReadError> {
     debug_assert!(len >= HEADER_SIZE);
     let mut bytes = BytesMut::zeroed(len);
-    read_exact(&*extent.file.file, &mut bytes, u64::from(position)).map_err(|source| {
-        ReadError::Io {
-            path: extent.file.path.clone(),
-            source: Arc::new(source),
-        }
+    read_exact(&*file.file, &mut bytes, u64::from(position)).map_err(|source| ReadError::Io {
+        path: file.path.clone(),
+        source: Arc::new(source),
     })?;
     Ok(bytes.freeze())
 }

@@ -8,9 +8,10 @@ use outlast_records::{Offset, PartitionId};
 
 use super::RecoveryReport;
 use crate::error::Damage;
+use crate::l1::Segment;
 use crate::manifest::Manifest;
 use crate::options::StoreOptions;
-use crate::partition::{Extent, PartitionLog, Reader, Runs, State};
+use crate::partition::{Extent, PartitionLog, Place, Reader, Runs, State};
 use crate::store::{FileRecord, Logs};
 use crate::wal::entry::{Content, Section};
 use crate::wal::file::WalFile;
@@ -23,6 +24,7 @@ pub(crate) struct Recovered {
     pub(crate) reader: Arc<Reader>,
     pub(crate) logs: Logs,
     pub(crate) files: BTreeMap<u64, FileRecord>,
+    pub(crate) segments: BTreeMap<u128, Arc<Segment>>,
     /// Files that need a side-car.
     pub(crate) sealed: Vec<Sealed>,
     /// Files with nothing in them for us: to go once a manifest without them is durable.
@@ -43,6 +45,7 @@ pub(crate) struct Fold {
     logs: HashMap<PartitionId, Arc<PartitionLog>>,
     deleted: HashMap<PartitionId, u64>,
     files: BTreeMap<u64, FileRecord>,
+    segments: BTreeMap<u128, Arc<Segment>>,
     sealed: Vec<Sealed>,
     discard: Vec<(u64, PathBuf, Discard)>,
     /// The newest entry that spoke of a partition, among those that were scanned.
@@ -87,6 +90,7 @@ impl Fold {
             logs: HashMap::new(),
             deleted: manifest.deleted.iter().copied().collect(),
             files: BTreeMap::new(),
+            segments: BTreeMap::new(),
             sealed: Vec::new(),
             discard: Vec::new(),
             seen: HashMap::new(),
@@ -130,6 +134,25 @@ impl Fold {
         self.deleted.entry(id).or_insert(file);
     }
 
+    /// A segment that the manifest lists.
+    pub(crate) fn segment(&mut self, segment: Arc<Segment>) {
+        for entry in segment.reader.partitions() {
+            let log = self.log(entry.partition);
+            let mut state = log.lock();
+            state.raise_end(entry.next);
+            if entry.start < entry.next && entry.next > state.start {
+                state.extents.push_back(Extent {
+                    place: Place::Segment(Arc::clone(&segment)),
+                    base: entry.start,
+                    next: entry.next,
+                    max_timestamp: entry.max_timestamp,
+                    bytes: entry.data_len,
+                });
+            }
+        }
+        self.segments.insert(segment.id, segment);
+    }
+
     /// A sealed file with its side-car. `file`: `None` when the file itself is missing.
     pub(crate) fn side_car(
         &mut self,
@@ -141,6 +164,7 @@ impl Fold {
         for id in &summary.deleted {
             self.delete(*id, summary.file);
         }
+        let content = summary.content();
         for partition in summary.partitions {
             let log = self.log(partition.id);
             let mut state = log.lock();
@@ -155,12 +179,14 @@ impl Fold {
                 Some((file, side_car)) if partition.base < partition.next => {
                     state.bytes += partition.bytes;
                     state.extents.push_back(Extent {
-                        file: Arc::clone(file),
+                        place: Place::Wal {
+                            file: Arc::clone(file),
+                            runs: Runs::SideCar(partition.blocks, Arc::clone(side_car)),
+                        },
                         base: partition.base,
                         next: partition.next,
                         max_timestamp: partition.max_timestamp,
                         bytes: partition.bytes,
-                        runs: Runs::SideCar(partition.blocks, Arc::clone(side_car)),
                     });
                 }
                 None if partition.base < partition.next && partition.next > state.start => {
@@ -184,7 +210,10 @@ impl Fold {
                 file,
                 first_sequence: summary.first_sequence,
                 next_sequence: Some(summary.next_sequence),
+                bytes: summary.end,
+                content,
                 indexed: true,
+                stuck: false,
             };
             self.files.insert(summary.file, record);
         }
@@ -317,7 +346,10 @@ impl Fold {
             file: Arc::clone(&file),
             first_sequence,
             next_sequence: Some(next_sequence),
+            bytes: end,
+            content: 0,
             indexed: false,
+            stuck: false,
         };
         self.files.insert(file.number, record);
         self.sealed.push(Sealed {
@@ -366,6 +398,7 @@ impl Fold {
         }
         for log in self.logs.values() {
             let mut state = log.lock();
+            state.tidy_extents();
             let holes = state.holes();
             for (from, to) in holes {
                 let known = state.damage.iter().any(|damage| {
@@ -393,6 +426,7 @@ impl Fold {
                 deleted: self.deleted,
             },
             files: self.files,
+            segments: self.segments,
             sealed: self.sealed,
             discard: self.discard,
             next_file: self.next_file,
@@ -433,6 +467,15 @@ impl Fold {
 }
 
 impl State {
+    /// Segments came first, and files in the order of their numbers; from here on the order is that of the offsets.
+    fn tidy_extents(&mut self) {
+        self.extents
+            .make_contiguous()
+            .sort_by_key(|extent| extent.base);
+        self.bytes = self.extents.iter().map(|extent| extent.bytes).sum();
+        self.drop_trimmed();
+    }
+
     /// Offsets between the log start and the high watermark that no extent has.
     fn holes(&self) -> Vec<(Offset, Offset)> {
         let mut holes = Vec::new();

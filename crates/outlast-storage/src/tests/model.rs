@@ -412,8 +412,12 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, max_shrink_iters: 20_000, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_store_lives_as_the_model_says(steps in steps(), cache in prop_oneof![Just(0usize), Just(2_000), Just(1 << 20)]) {
-        let options = StoreOptions { tail_cache_bytes: cache, max_entry_bytes: 2_500, ..small_files() };
+    fn a_store_lives_as_the_model_says(
+        steps in steps(),
+        cache in prop_oneof![Just(0usize), Just(2_000), Just(1 << 20)],
+        l0_bytes in prop_oneof![Just(1u64 << 30), Just(6_000)],
+    ) {
+        let options = StoreOptions { tail_cache_bytes: cache, l0_bytes, max_entry_bytes: 2_500, ..small_files() };
         live(&steps, options)?;
     }
 }

@@ -98,6 +98,14 @@ pub(crate) struct BlocksAt {
 }
 
 impl Summary {
+    /// Bytes of all batches that it lists.
+    pub(crate) fn content(&self) -> u64 {
+        self.partitions
+            .iter()
+            .map(|partition| partition.bytes)
+            .sum()
+    }
+
     /// How long the side-car must be.
     pub(crate) fn len(&self) -> u64 {
         let end = |at: &BlocksAt| match at.blocks() {
