@@ -80,6 +80,18 @@ pub fn test(rounds: u32, seed: Option<u64>, tally: &mut Tally) {
             noticed,
         );
     }
+    if !dependencies::python_interpreter().exists() {
+        tally.skip(
+            "crash harness: a producer in Python",
+            "kafka-python is not installed",
+        );
+    }
+    if dependencies::java_class_path().is_err() {
+        tally.skip(
+            "crash harness: a producer in Java",
+            "kafka-clients is not installed",
+        );
+    }
     let name = format!("crash harness: {rounds} kills");
     let started = Instant::now();
     match process::run("crash", &mut harness("debug", rounds, seed), limit(rounds)) {

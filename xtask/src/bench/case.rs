@@ -124,7 +124,7 @@ pub fn all() -> Vec<Case> {
             one,
             1000,
             1024,
-            500_000,
+            200_000,
         ),
         case(
             "produce-100b-1p",
@@ -148,7 +148,7 @@ pub fn all() -> Vec<Case> {
             one,
             1000,
             100,
-            2_000_000,
+            1_000_000,
         ),
         case(
             "produce-1k-16p-x10",
@@ -164,7 +164,7 @@ pub fn all() -> Vec<Case> {
             Produce { producers: 10 },
             1000,
             1024,
-            500_000,
+            200_000,
         ),
         case(
             "produce-1k-16p-lz4",
@@ -244,7 +244,7 @@ pub fn all() -> Vec<Case> {
             OutlastProduce { producers: 10 },
             1000,
             1024,
-            500_000,
+            200_000,
         ),
         case(
             "outlast-rate-1k-16p",
@@ -310,13 +310,18 @@ impl Case {
         Ok(sample)
     }
 
-    /// A broker that syncs file by file needs long for what the others do in seconds; a rate
-    /// needs fewer records to be one.
+    /// A broker that syncs file by file needs minutes for what the others do in seconds, and the
+    /// same few seconds tell its throughput too.
     fn records_for(&self, kind: Kind, quick: bool) -> u64 {
-        let share = match (kind, self.load) {
-            (Kind::KafkaFsync, Load::Produce { .. } | Load::OutlastProduce { .. }) => {
-                if self.partitions > 100 { 20 } else { 5 }
-            }
+        let is_paced = matches!(
+            self.load,
+            Load::ProduceAtRate(_)
+                | Load::OutlastProduceAtRate(_)
+                | Load::EndToEnd
+                | Load::OutlastEndToEnd
+        );
+        let share = match kind {
+            Kind::KafkaFsync if !is_paced => 10,
             _ => 1,
         };
         let quick = match self.load {
