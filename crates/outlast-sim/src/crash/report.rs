@@ -86,7 +86,9 @@ impl Report {
 
     /// A promise that this run had no means to check.
     pub fn unchecked(&mut self, promise: Promise) {
-        self.unchecked.push(promise);
+        if !self.unchecked.contains(&promise) {
+            self.unchecked.push(promise);
+        }
     }
 
     /// A line of numbers for the end of the run.
