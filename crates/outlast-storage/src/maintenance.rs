@@ -10,40 +10,107 @@ mod removal;
 mod side_cars;
 
 use std::io;
+use std::sync::atomic::Ordering;
 
 use outlast_records::{Offset, Timestamp};
 
 use crate::error::StorageError;
 use crate::partition::{Extent, PartitionLog, Place};
 use crate::store::Shared;
+use crate::wal::file::reserve_space;
 use crate::wal::queue::QueuedContent;
 
 pub(crate) use removal::Leaving;
 
+/// A file that does nothing but take up space.
+pub(crate) const BALLAST: &str = "BALLAST";
+
+type Step = fn(&Shared) -> Result<(), StorageError>;
+
+enum Outcome {
+    Done,
+    Full,
+    Failed,
+}
+
+impl Outcome {
+    fn is_full(&self) -> bool {
+        matches!(self, Outcome::Full)
+    }
+}
+
+fn is_full(e: &io::Error) -> bool {
+    matches!(
+        e.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
+}
+
 impl Shared {
     /// Everything that is due. An error other than a full disk is final.
     pub(crate) fn maintain(&self) {
-        let result = self
-            .reindex_damaged()
-            .and_then(|()| self.index_sealed())
-            .and_then(|()| self.apply_retention())
-            .and_then(|()| self.empty_files())
-            .and_then(|()| self.remove_dead_files());
+        if self.maintain_once().is_full() && self.release_ballast() {
+            // What the ballast gave is enough for the manifest that lets files go.
+            self.maintain_once();
+        } else {
+            self.keep_ballast();
+        }
         self.expire_producers();
         self.measure();
-        match result {
-            Ok(()) => {}
-            Err(StorageError::Io {
-                operation,
-                path,
-                source,
-            }) if source.kind() == io::ErrorKind::StorageFull => {
-                tracing::warn!(operation, path = %path.display(), "the disk is full; this is tried again");
-            }
-            Err(error) => {
-                self.fail(error);
+    }
+
+    /// Does each thing that is due, whatever becomes of the others.
+    fn maintain_once(&self) -> Outcome {
+        let mut outcome = Outcome::Done;
+        let steps: [Step; 5] = [
+            Shared::reindex_damaged,
+            Shared::index_sealed,
+            Shared::apply_retention,
+            Shared::empty_files,
+            Shared::remove_dead_files,
+        ];
+        for step in steps {
+            match step(self) {
+                Ok(()) => {}
+                Err(StorageError::Io {
+                    operation,
+                    path,
+                    source,
+                }) if is_full(&source) => {
+                    tracing::warn!(operation, path = %path.display(), "the disk is full; this is tried again");
+                    outcome = Outcome::Full;
+                }
+                Err(error) => {
+                    self.fail(error);
+                    return Outcome::Failed;
+                }
             }
         }
+        outcome
+    }
+
+    /// Sees to it that a few bytes are set aside for when the disk is full: to remove files, one must write a manifest.
+    fn keep_ballast(&self) {
+        let bytes = self.options.ballast_bytes;
+        let path = self.dir.join(BALLAST);
+        if bytes == 0 || self.ballast.load(Ordering::Relaxed) {
+            return;
+        }
+        let made = self.remove(&path).and_then(|()| {
+            let failed = StorageError::io("reserving space in", &path);
+            let file = self.io.create(&path).map_err(failed)?;
+            reserve_space(&*file, 0, bytes).map_err(failed)
+        });
+        match made {
+            Ok(()) => self.ballast.store(true, Ordering::Relaxed),
+            // No room, no ballast; and nothing depends on it.
+            Err(_) => drop(self.remove(&path)),
+        }
+    }
+
+    /// Gives the ballast's space back; false when there was none.
+    fn release_ballast(&self) -> bool {
+        self.ballast.swap(false, Ordering::Relaxed) && self.remove(&self.dir.join(BALLAST)).is_ok()
     }
 
     /// Raises the log starts that retention asks for, in one entry. Does not wait for it.
@@ -61,7 +128,7 @@ impl Shared {
         for (log, to) in due {
             if !log.lock().deleted {
                 // Whoever waits for the log start watches the log.
-                drop(self.control(&mut queue, log, QueuedContent::LogStart { to }));
+                self.control(&mut queue, log, QueuedContent::LogStart { to });
             }
         }
         Ok(())

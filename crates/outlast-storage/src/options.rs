@@ -25,6 +25,8 @@ pub struct StoreOptions {
     pub index_cache_bytes: usize,
     /// `producer.id.expiration.ms`: how long an idle producer's sequences are remembered.
     pub producer_expiry_ms: i64,
+    /// Space that is set aside so that a full disk can be emptied: removing files needs a little of it first.
+    pub ballast_bytes: u64,
     /// Check the CRC of batches read from disk.
     pub verify_reads: bool,
     /// `true`: threads of the store's own write and tidy. `false`: the caller drives them by
@@ -50,6 +52,7 @@ impl Default for StoreOptions {
             max_in_flight_bytes: 64 << 20,
             index_cache_bytes: 4 << 20,
             producer_expiry_ms: 24 * 60 * 60 * 1000,
+            ballast_bytes: 4 << 20,
             verify_reads: true,
             threads: true,
             accept_lost_files: Vec::new(),

@@ -21,6 +21,7 @@ use outlast_records::{BatchHeader, LeaderEpoch, Offset, PartitionId, Timestamp};
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::cache::Tail;
+use crate::durable::Commit;
 use crate::epochs::EpochStarts;
 use crate::error::{Damage, EpochEnd};
 use crate::producers::{ActiveProducer, ProducerTable};
@@ -67,6 +68,8 @@ pub(crate) struct State {
     pub(crate) watchers: Watchers,
     /// Set when the delete is queued: nothing is appended after it.
     pub(crate) deleted: bool,
+    /// What a delete that is queued waits for.
+    pub(crate) deleting: Option<Arc<Commit>>,
     /// What recovery could not read.
     pub(crate) damage: Vec<Arc<Damage>>,
     /// The newest write-ahead log file that says anything about this partition.
@@ -200,13 +203,18 @@ impl PartitionLog {
         (first, bytes, batches)
     }
 
+    /// The delete did not become durable.
+    pub(crate) fn undelete(&self) {
+        let mut state = self.state.lock();
+        state.deleted = false;
+        state.deleting = None;
+    }
+
     /// Forgets everything that is not durable. Bytes and number of cached batches that went.
     pub(crate) fn fall_back(&self) -> (usize, usize) {
         let mut state = self.state.lock();
         state.end = state.high_watermark;
         state.producers.drop_pending();
-        // A delete that is durable has no section behind it that could fail.
-        state.deleted = false;
         let end = state.end;
         let dropped = state.tail.truncate(end);
         self.publish(&state);

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use outlast_records::{CheckedBatch, LeaderEpoch, Offset, PartitionId, Timestamp}
 use parking_lot::{Condvar, Mutex, RwLock};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use crate::durable::Durable;
+use crate::durable::{Commit, Durable};
 use crate::error::{AppendError, Rejection, StorageError};
 use crate::io::{Clock, Io, LockGuard};
 use crate::l1::Segment;
@@ -84,6 +85,8 @@ pub(crate) struct Shared {
     pub(crate) segments: Mutex<BTreeMap<u128, Arc<Segment>>>,
     /// Files that wait for their side-car, oldest first.
     pub(crate) sealed: Mutex<VecDeque<Sealed>>,
+    /// The ballast file is there.
+    pub(crate) ballast: AtomicBool,
     failure: watch::Sender<Option<Arc<StorageError>>>,
     /// Whether maintenance has something to do, or must end.
     wake: (Mutex<Wake>, Condvar),
@@ -252,10 +255,17 @@ impl Store {
         if let Some(error) = queue.closed() {
             return Durable::ready(Err(error));
         }
-        if std::mem::replace(&mut log.lock().deleted, true) {
-            return queue.after_all();
+        if let Some(asked) = &log.lock().deleting {
+            return Durable::on(asked);
         }
-        self.shared.control(&mut queue, log, QueuedContent::Delete)
+        let commit = self
+            .shared
+            .control(&mut queue, Arc::clone(&log), QueuedContent::Delete);
+        let durable = Durable::on(&commit);
+        let mut state = log.lock();
+        state.deleted = true;
+        state.deleting = Some(commit);
+        durable
     }
 
     /// Raises the log start to `to` (DeleteRecords); resolves when that is durable. Never lowers it, and never
@@ -270,10 +280,10 @@ impl Store {
         }
         let to = to.min(log.high_watermark());
         if to <= log.start_offset() || log.lock().deleted {
-            return queue.after_all();
+            return Durable::ready(Ok(()));
         }
-        self.shared
-            .control(&mut queue, log, QueuedContent::LogStart { to })
+        let content = QueuedContent::LogStart { to };
+        Durable::on(&self.shared.control(&mut queue, log, content))
     }
 
     /// Waits until `bytes` more may be in flight. Hold the permit until the append is durable. A request larger
@@ -362,6 +372,7 @@ impl Shared {
             files: Mutex::new(recovered.files),
             segments: Mutex::new(recovered.segments),
             sealed: Mutex::new(recovered.sealed.into()),
+            ballast: AtomicBool::new(false),
             failure: watch::Sender::new(None),
             wake: (Mutex::default(), Condvar::new()),
             permits: Arc::new(Semaphore::new(options.max_in_flight_bytes)),
@@ -539,14 +550,10 @@ impl Shared {
         queue: &mut Queue,
         log: Arc<PartitionLog>,
         content: QueuedContent,
-    ) -> Durable {
-        queue.open_group(0);
-        if let Some((group, _)) = queue.back() {
-            group.sections.push(QueuedSection { log, content });
-        }
-        let durable = queue.seal_append(0);
+    ) -> Arc<Commit> {
+        let commit = queue.push_control(QueuedSection { log, content });
         self.sequencer.notify();
-        durable.unwrap_or_else(|| Durable::ready(Ok(())))
+        commit
     }
 }
 

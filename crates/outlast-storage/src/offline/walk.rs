@@ -14,6 +14,7 @@ use super::item::Item;
 use super::report::{Finding, NOTHING, RESTORE, Severity};
 use crate::error::StorageError;
 use crate::io::{DirEntry, Io, TEMPORARY};
+use crate::maintenance::BALLAST;
 use crate::manifest::{self, Loaded, Manifest};
 use crate::recovery::{LOCK, QUARANTINE_DIR, WAL_DIR};
 use crate::segment;
@@ -79,7 +80,9 @@ impl<V: FnMut(Item<'_>) -> Walk> Walker<'_, V> {
         if let Some(manifest) = manifest {
             self.strangers(dir, &names, |entry| match entry.is_dir {
                 true => [WAL_DIR, segment::DIR].contains(&entry.name.as_str()),
-                false => [LOCK, manifest::FILE, manifest::COPY].contains(&entry.name.as_str()),
+                false => {
+                    [LOCK, manifest::FILE, manifest::COPY, BALLAST].contains(&entry.name.as_str())
+                }
             });
             self.wal(&manifest)?;
         }

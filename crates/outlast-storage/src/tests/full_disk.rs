@@ -4,7 +4,7 @@ use outlast_records::Offset;
 
 use super::harness::*;
 use crate::io::fault::Survives;
-use crate::{AppendError, SectionOutcome};
+use crate::{AppendError, Retention, SectionOutcome, StoreOptions};
 
 #[test]
 fn appends_fail_with_full_and_resume() {
@@ -94,4 +94,78 @@ fn an_entry_cut_short_by_a_full_disk_is_written_over() {
             machine.report.damage
         );
     }
+}
+
+/// Retention needs an entry and a manifest before it can give space back: both have something set aside.
+#[test]
+fn retention_makes_room_on_a_full_disk() {
+    let options = StoreOptions {
+        ballast_bytes: 4_000,
+        ..small_files()
+    };
+    let machine = Machine::new(options);
+    let big = "x".repeat(1_500);
+    for _ in 0..12 {
+        machine.append(0, &[&big]).expect("durable");
+    }
+    machine.store.tick();
+    machine.disk.set_capacity(Some(machine.disk.used()));
+    while machine.append(0, &[&big]).is_ok() {}
+    machine.store.log(id(0)).set_retention(Retention {
+        ms: None,
+        bytes: Some(4_000),
+    });
+    // In the midst of appends that are turned away.
+    let append = machine
+        .store
+        .append(vec![machine.section(0, vec![batch(&[&big])])]);
+    machine.store.tick();
+    while machine.store.step_writer() {}
+    assert!(matches!(
+        append.durable.outcome(),
+        Some(Err(AppendError::Full))
+    ));
+    assert!(
+        machine.store.log(id(0)).start_offset() > Offset(0),
+        "the new log start is durable"
+    );
+    machine.store.tick();
+    for _ in 0..3 {
+        machine.append(0, &[&big]).expect("there is room again");
+    }
+    machine.store.tick();
+    let machine = machine.crash(Survives::Nothing);
+    assert!(machine.report.damage.is_empty());
+    let log = machine.store.log(id(0));
+    assert_eq!(
+        machine.values(0).len() as i64,
+        log.high_watermark().0 - log.start_offset().0
+    );
+}
+
+#[test]
+fn a_delete_that_found_no_room_can_be_asked_for_again() {
+    let machine = Machine::new(small_files());
+    machine.append(0, &["x"]).expect("durable");
+    let no_room = || std::io::ErrorKind::StorageFull.into();
+    machine
+        .disk
+        .fail(crate::io::fault::Op::Write, ".wal", 0, 1, no_room);
+    let delete = machine.store.delete_partition(id(0));
+    let again = machine.store.delete_partition(id(0));
+    let append = machine
+        .store
+        .append(vec![machine.section(1, vec![batch(&["y"])])]);
+    while machine.store.step_writer() {}
+    assert!(matches!(delete.outcome(), Some(Err(AppendError::Full))));
+    assert!(matches!(again.outcome(), Some(Err(AppendError::Full))));
+    assert!(
+        matches!(append.durable.outcome(), Some(Ok(()))),
+        "appends behind it don't depend on it"
+    );
+    machine.append(0, &["z"]).expect("it is there again");
+    let delete = machine.store.delete_partition(id(0));
+    machine.store.step_writer();
+    assert!(matches!(delete.outcome(), Some(Ok(()))));
+    assert_eq!(machine.store.partitions(), [id(1)]);
 }

@@ -3,7 +3,7 @@
 use outlast_records::{Offset, Timestamp};
 
 use super::harness::*;
-use crate::io::fault::Survives;
+use crate::io::fault::{Op, Survives, enospc};
 use crate::{ReadError, Retention, StoreOptions};
 
 fn small_l0() -> StoreOptions {
@@ -179,14 +179,13 @@ fn power_may_fail_at_any_call_of_an_emptying() {
 #[test]
 fn a_full_disk_puts_the_emptying_off() {
     let (machine, values) = filled(small_l0());
-    machine.disk.set_capacity(Some(machine.disk.used() + 4_000));
+    machine.disk.fail(Op::Write, ".segment", 0, 1, enospc);
     machine.store.tick();
     assert!(machine.store.failure().borrow().is_none());
     assert_eq!(
         (all(&machine), count(&machine, "segment")),
         (values.clone(), 0)
     );
-    machine.disk.set_capacity(None);
     machine.store.tick();
     assert_eq!((all(&machine), count(&machine, "segment")), (values, 1));
 }

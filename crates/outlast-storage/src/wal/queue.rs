@@ -23,6 +23,20 @@ pub(crate) struct Group {
     pub(crate) batches: Vec<QueuedBatch>,
     /// Bytes of the batches.
     pub(crate) bytes: usize,
+    /// It has sections without batches only.
+    pub(crate) control: bool,
+}
+
+impl Group {
+    fn new(control: bool) -> Group {
+        Group {
+            commit: Commit::new(),
+            sections: Vec::new(),
+            batches: Vec::new(),
+            bytes: 0,
+            control,
+        }
+    }
 }
 
 pub(crate) struct QueuedSection {
@@ -52,7 +66,7 @@ pub(crate) struct QueuedBatch {
 
 pub(crate) struct Queue {
     groups: VecDeque<Group>,
-    /// The newest commit that has anything in it, in the queue or with the writer.
+    /// The newest commit that has batches in it, in the queue or with the writer.
     newest: Option<Arc<Commit>>,
     /// Why nothing is taken any more.
     closed: Option<AppendError>,
@@ -116,17 +130,11 @@ impl Queue {
 
     /// Makes room at the back for an append of up to `bytes`, which is never cut in two.
     pub(crate) fn open_group(&mut self, bytes: usize) {
-        let room = self
-            .groups
-            .back()
-            .is_some_and(|group| group.bytes.saturating_add(bytes) <= self.max_group_bytes);
+        let room = self.groups.back().is_some_and(|group| {
+            !group.control && group.bytes.saturating_add(bytes) <= self.max_group_bytes
+        });
         if !room {
-            self.groups.push_back(Group {
-                commit: Commit::new(),
-                sections: Vec::new(),
-                batches: Vec::new(),
-                bytes: 0,
-            });
+            self.groups.push_back(Group::new(false));
         }
     }
 
@@ -150,7 +158,19 @@ impl Queue {
         Some(durable)
     }
 
-    /// Resolves when everything queued so far is durable.
+    /// Queues a section without batches. Such sections have groups of their own: what takes no space worth mentioning,
+    /// and may give some back, must not share the fate of appends that a full disk turns away.
+    pub(crate) fn push_control(&mut self, section: QueuedSection) -> Arc<Commit> {
+        if !self.groups.back().is_some_and(|group| group.control) {
+            self.groups.push_back(Group::new(true));
+        }
+        let last = self.groups.len() - 1;
+        let group = &mut self.groups[last];
+        group.sections.push(section);
+        Arc::clone(&group.commit)
+    }
+
+    /// Resolves when all batches queued so far are durable.
     pub(crate) fn after_all(&self) -> Durable {
         match &self.newest {
             Some(commit) => Durable::on(commit),
@@ -162,9 +182,14 @@ impl Queue {
         self.groups.pop_front()
     }
 
-    /// Everything that waits; none of it will be written.
-    pub(crate) fn take_all(&mut self) -> VecDeque<Group> {
-        std::mem::take(&mut self.groups)
+    /// All groups that wait and have batches; none of them will be written. With `control`, the others too.
+    pub(crate) fn take_all(&mut self, control: bool) -> Vec<Group> {
+        let groups = std::mem::take(&mut self.groups);
+        let (kept, taken): (VecDeque<Group>, VecDeque<Group>) = groups
+            .into_iter()
+            .partition(|group| group.control && !control);
+        self.groups = kept;
+        taken.into()
     }
 
     /// `bytes` left the queue, written or not.

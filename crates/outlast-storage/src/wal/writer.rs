@@ -17,7 +17,7 @@ use crate::io::write_all;
 use crate::partition::PartitionLog;
 use crate::store::Shared;
 use crate::wal::entry::{self, Content, EntryHeader, HEADER_SIZE, SECTION_SIZE, Section};
-use crate::wal::file::{FILE_HEADER_SIZE, WalFile, reserve_space};
+use crate::wal::file::{FILE_HEADER_SIZE, WalFile, reserve_space, wal_path};
 use crate::wal::queue::{Group, QueuedBatch, QueuedContent};
 use crate::watch::Woken;
 use outlast_records::{Offset, crc32c};
@@ -25,6 +25,8 @@ use outlast_records::{Offset, crc32c};
 /// Space is reserved in steps of this many bytes.
 const RESERVE_STEP: u64 = 32 << 20;
 
+/// Of which the last are for entries without batches.
+const CONTROL_MARGIN: u64 = 64 << 10;
 /// Entries up to this size have zeros written ahead of them …
 const ZERO_AHEAD_UP_TO: u64 = 16 << 10;
 /// … so many at once.
@@ -124,7 +126,7 @@ impl WriterCore {
         let sections = in_entry(group, order).count();
         let data_len = group.bytes as u64;
         let total = entry::padded((HEADER_SIZE + sections * SECTION_SIZE) as u64 + data_len);
-        self.make_room(total, group.batches.len())?;
+        self.make_room(total, group)?;
         let now = self.shared.clock.now();
         let Some(active) = &mut self.active else {
             return Err(WriteError::Full); // make_room left one
@@ -173,76 +175,83 @@ impl WriterCore {
     }
 
     /// Sees to it that there is an unsealed file with space for an entry of `total` bytes.
-    fn make_room(&mut self, total: u64, batches: usize) -> Result<(), WriteError> {
+    fn make_room(&mut self, total: u64, group: &Group) -> Result<(), WriteError> {
         let options = &self.shared.options;
         let full = self.active.as_ref().is_some_and(|active| {
             active.position > FILE_HEADER_SIZE
                 && (active.position + total > options.wal_file_bytes
-                    || active.runs + batches > options.wal_file_runs)
+                    || active.runs + group.batches.len() > options.wal_file_runs)
         });
+        // Behind the appends space stays reserved for what needs no batches, so that retention can work on a full disk.
+        let margin = CONTROL_MARGIN.min(options.wal_file_bytes / 16);
+        let needed = total + if group.control { 0 } else { margin };
         let step = RESERVE_STEP.min(options.wal_file_bytes);
         if full || self.active.is_none() {
-            let least = FILE_HEADER_SIZE + total;
-            let io = &*self.shared.io;
-            let create = |reserve| {
-                WalFile::create(
-                    io,
-                    &self.wal_dir,
-                    self.shared.store_id,
-                    self.next_file,
-                    self.shared.clock.now(),
-                    reserve,
-                )
-            };
-            let mut reserved = least.max(step);
-            let file = create(reserved)
-                .or_else(|e| {
-                    if e.kind() != io::ErrorKind::StorageFull || reserved == least {
-                        return Err(e);
-                    }
-                    reserved = least;
-                    create(reserved)
-                })
-                .map_err(|e| {
-                    failed(
-                        "creating",
-                        &crate::wal::file::wal_path(&self.wal_dir, self.next_file),
-                        e,
-                    )
-                })?;
-            self.seal();
-            self.next_file += 1;
-            let file = Arc::new(file);
-            self.shared.file_created(&file, self.next_sequence);
-            self.active = Some(Active {
-                file,
-                position: FILE_HEADER_SIZE,
-                reserved,
-                zeroed: FILE_HEADER_SIZE,
-                runs: 0,
-                first_sequence: self.next_sequence,
-                touched: Vec::new(),
-            });
+            match self.begin_file(FILE_HEADER_SIZE + total + margin, step) {
+                Err(WriteError::Full) if group.control && self.fits(needed) => {}
+                other => other?,
+            }
         }
         let Some(active) = &mut self.active else {
             return Err(WriteError::Full);
         };
-        let needed = active.position + total;
-        if needed > active.reserved {
-            let missing = needed - active.reserved;
+        let end = active.position + needed;
+        if end > active.reserved {
+            let missing = end - active.reserved;
             let reserve =
                 |len| reserve_space(&*active.file.file, active.reserved, len).map(|()| len);
             let got = reserve(missing.max(step))
-                .or_else(|e| {
-                    if e.kind() == io::ErrorKind::StorageFull {
-                        reserve(missing)
-                    } else {
-                        Err(e)
-                    }
+                .or_else(|e| match e.kind() {
+                    io::ErrorKind::StorageFull => reserve(missing),
+                    _ => Err(e),
                 })
                 .map_err(|e| failed("reserving space in", &active.file.path, e))?;
             active.reserved += got;
         }
+        Ok(())
+    }
+
+    /// Whether the unsealed file has so many bytes reserved.
+    fn fits(&self, needed: u64) -> bool {
+        self.active
+            .as_ref()
+            .is_some_and(|active| active.position + needed <= active.reserved)
+    }
+
+    /// Begins a file with `step` bytes reserved, or, where there is not that much, with `least`; seals the one before.
+    fn begin_file(&mut self, least: u64, step: u64) -> Result<(), WriteError> {
+        let shared = &self.shared;
+        let now = shared.clock.now();
+        let create = |reserve| {
+            WalFile::create(
+                &*shared.io,
+                &self.wal_dir,
+                shared.store_id,
+                self.next_file,
+                now,
+                reserve,
+            )
+            .map(|file| (file, reserve))
+        };
+        let (file, reserved) = create(least.max(step))
+            .or_else(|e| match e.kind() {
+                io::ErrorKind::StorageFull => create(least),
+                _ => Err(e),
+            })
+            .map_err(|e| failed("creating", &wal_path(&self.wal_dir, self.next_file), e))?;
+        self.seal();
+        self.next_file += 1;
+        let file = Arc::new(file);
+        self.shared.file_created(&file, self.next_sequence);
+        self.active = Some(Active {
+            file,
+            position: FILE_HEADER_SIZE,
+            reserved,
+            zeroed: FILE_HEADER_SIZE,
+            runs: 0,
+            first_sequence: self.next_sequence,
+            touched: Vec::new(),
+        });
         Ok(())
     }
 
@@ -328,20 +337,31 @@ impl WriterCore {
         metrics.tail_cache_bytes.set(queue.cache.used() as i64);
     }
 
-    /// The group could not be written: it and all behind it fail, and their partitions fall back.
+    /// The group could not be written. With it go all batches queued behind it, whose offsets follow from its; their
+    /// partitions fall back to what is durable. For good (not for lack of space), everything goes.
     fn fall_back(&mut self, group: Group, error: AppendError) {
+        let for_good = !matches!(error, AppendError::Full);
         let mut queue = self.shared.sequencer.lock();
-        let mut failed = queue.take_all();
-        failed.push_front(group);
+        let mut failed = match group.control && !for_good {
+            true => Vec::new(),
+            false => queue.take_all(for_good),
+        };
+        failed.push(group);
         for group in &failed {
             queue.release(group.bytes);
             for section in &group.sections {
-                let (bytes, batches) = section.log.fall_back();
-                queue.cache.removed(bytes, batches);
+                match section.content {
+                    QueuedContent::Batches { .. } => {
+                        let (bytes, batches) = section.log.fall_back();
+                        queue.cache.removed(bytes, batches);
+                    }
+                    QueuedContent::Delete => section.log.undelete(),
+                    QueuedContent::LogStart { .. } => {}
+                }
             }
         }
         drop(queue);
-        if matches!(error, AppendError::Full) {
+        if !for_good {
             self.shared.metrics.full_entries.inc_by(failed.len() as u64);
         }
         for group in failed {
