@@ -47,7 +47,7 @@ fn is_full(e: &io::Error) -> bool {
 }
 
 impl Shared {
-    /// Everything that is due. An error other than a full disk is final.
+    /// Everything that is due.
     pub(crate) fn maintain(&self) {
         if self.maintain_once().is_full() && self.release_ballast() {
             // What the ballast gave is enough for the manifest that lets files go.
@@ -59,9 +59,13 @@ impl Shared {
         self.measure();
     }
 
+    /// Gives sealed files their side-cars.
+    pub(crate) fn side_cars_now(&self) {
+        self.run(Shared::index_sealed);
+    }
+
     /// Does each thing that is due, whatever becomes of the others.
     fn maintain_once(&self) -> Outcome {
-        let mut outcome = Outcome::Done;
         let steps: [Step; 5] = [
             Shared::reindex_damaged,
             Shared::index_sealed,
@@ -69,24 +73,35 @@ impl Shared {
             Shared::empty_files,
             Shared::remove_dead_files,
         ];
+        let mut outcome = Outcome::Done;
         for step in steps {
-            match step(self) {
-                Ok(()) => {}
-                Err(StorageError::Io {
-                    operation,
-                    path,
-                    source,
-                }) if is_full(&source) => {
-                    tracing::warn!(operation, path = %path.display(), "the disk is full; this is tried again");
-                    outcome = Outcome::Full;
-                }
-                Err(error) => {
-                    self.fail(error);
-                    return Outcome::Failed;
-                }
+            match self.run(step) {
+                Outcome::Done => {}
+                Outcome::Full => outcome = Outcome::Full,
+                Outcome::Failed => return Outcome::Failed,
             }
         }
         outcome
+    }
+
+    /// An error other than a full disk is final.
+    fn run(&self, step: Step) -> Outcome {
+        match step(self) {
+            Ok(()) => Outcome::Done,
+            Err(StorageError::Io {
+                operation,
+                path,
+                source,
+            }) if is_full(&source) => {
+                let path = path.display();
+                tracing::warn!(operation, %path, "the disk is full; this is tried again");
+                Outcome::Full
+            }
+            Err(error) => {
+                self.fail(error);
+                Outcome::Failed
+            }
+        }
     }
 
     /// Sees to it that a few bytes are set aside for when the disk is full: to remove files, one must write a manifest.

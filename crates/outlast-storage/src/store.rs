@@ -473,20 +473,28 @@ impl Shared {
         self.wake.1.notify_all();
     }
 
-    /// The maintenance thread: side-cars at once, everything at every tick.
+    /// The maintenance thread: side-cars at once, because the runs of a sealed file take memory until it has one; the rest
+    /// at every tick.
     fn run_maintenance(&self, tick: impl Fn()) {
         let period = Duration::from_millis(self.options.tick_ms);
+        let mut ticked = self.io.uptime();
         loop {
+            let since = self.io.uptime().saturating_sub(ticked);
             let mut wake = self.wake.0.lock();
-            if !wake.work && !wake.end {
-                self.wake.1.wait_for(&mut wake, period);
+            if !wake.work && !wake.end && since < period {
+                self.wake.1.wait_for(&mut wake, period - since);
             }
             if wake.end {
                 return;
             }
-            wake.work = false;
+            let work = std::mem::take(&mut wake.work);
             drop(wake);
-            tick();
+            if self.io.uptime().saturating_sub(ticked) >= period {
+                tick();
+                ticked = self.io.uptime();
+            } else if work {
+                self.side_cars_now();
+            }
         }
     }
 

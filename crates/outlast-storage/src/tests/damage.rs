@@ -455,3 +455,51 @@ fn a_bad_block_of_an_index_is_made_again_without_a_restart() {
     directory.machine.store.tick();
     assert_eq!(directory.unreadable(""), []);
 }
+
+/// Whose a damaged line of the table was can't be told; who may have been meant doesn't give the same offsets again.
+#[test]
+fn offsets_of_a_lost_section_are_not_given_again() {
+    // With the batch readable, its offsets are known; without, an upper bound is.
+    for batch_too in [false, true] {
+        let machine = Machine::new(small_files());
+        machine.append(0, &["zero"]).expect("durable");
+        machine.append(2, &["by", "stander"]).expect("durable");
+        let both = vec![
+            machine.section(0, vec![batch(&["lost"])]),
+            machine.section(1, vec![batch(&["kept"])]),
+        ];
+        drop(machine.store.append(both).durable);
+        machine.store.step_writer();
+        machine.append(1, &["later"]).expect("durable");
+        let path = machine.wal(1);
+        let bytes = machine.disk.content(&path).expect("file");
+        let lost = bytes
+            .windows(4)
+            .position(|part| part == b"lost")
+            .expect("value");
+        let entry = (0..lost)
+            .rfind(|at| bytes[*at..].starts_with(b"OLWE"))
+            .expect("entry");
+        machine.disk.flip_bit(&path, (entry + 80 + 10) * 8);
+        if batch_too {
+            machine.disk.flip_bit(&path, lost * 8);
+        }
+        let mut machine = machine.reopen();
+        for again in [false, true] {
+            if again {
+                machine = machine.reopen();
+            }
+            assert_eq!(machine.values(1), ["kept", "later"]);
+            let log = machine.store.log(id(0));
+            assert!(log.end_offset() >= Offset(2), "{}", log.end_offset());
+            assert_eq!(log.end_offset() == Offset(2), !batch_too);
+            assert!(matches!(
+                log.read(Offset(1), Offset(99), 100),
+                Err(ReadError::Corrupt(_))
+            ));
+            // Only where the offsets are not known, one who can't have been meant is met, too.
+            let bystander = machine.store.log(id(2)).end_offset();
+            assert_eq!(bystander == Offset(2), !batch_too, "{bystander}");
+        }
+    }
+}

@@ -99,48 +99,49 @@ fn an_entry_cut_short_by_a_full_disk_is_written_over() {
 /// Retention needs an entry and a manifest before it can give space back: both have something set aside.
 #[test]
 fn retention_makes_room_on_a_full_disk() {
-    let options = StoreOptions {
-        ballast_bytes: 4_000,
-        ..small_files()
-    };
-    let machine = Machine::new(options);
-    let big = "x".repeat(1_500);
-    for _ in 0..12 {
-        machine.append(0, &[&big]).expect("durable");
+    // Some of these sizes leave no room in the file for even the smallest entry.
+    for size in (1_000..1_900).step_by(20) {
+        let machine = Machine::new(StoreOptions {
+            ballast_bytes: 4_000,
+            ..small_files()
+        });
+        let big = "x".repeat(size);
+        for _ in 0..12 {
+            machine.append(0, &[&big]).expect("durable");
+        }
+        machine.store.tick();
+        machine.disk.set_capacity(Some(machine.disk.used()));
+        while machine.append(0, &[&big]).is_ok() {}
+        machine.store.log(id(0)).set_retention(Retention {
+            ms: None,
+            bytes: Some(4_000),
+        });
+        // In the midst of appends that are turned away.
+        let append = machine
+            .store
+            .append(vec![machine.section(0, vec![batch(&[&big])])]);
+        machine.store.tick();
+        while machine.store.step_writer() {}
+        assert!(matches!(
+            append.durable.outcome(),
+            Some(Err(AppendError::Full))
+        ));
+        let start = machine.store.log(id(0)).start_offset();
+        assert!(
+            start > Offset(0),
+            "size {size}: the new log start is durable"
+        );
+        machine.store.tick();
+        for _ in 0..3 {
+            machine.append(0, &[&big]).expect("there is room again");
+        }
+        machine.store.tick();
+        let machine = machine.crash(Survives::Nothing);
+        assert!(machine.report.damage.is_empty());
+        let log = machine.store.log(id(0));
+        let kept = log.high_watermark().0 - log.start_offset().0;
+        assert_eq!(machine.values(0).len() as i64, kept);
     }
-    machine.store.tick();
-    machine.disk.set_capacity(Some(machine.disk.used()));
-    while machine.append(0, &[&big]).is_ok() {}
-    machine.store.log(id(0)).set_retention(Retention {
-        ms: None,
-        bytes: Some(4_000),
-    });
-    // In the midst of appends that are turned away.
-    let append = machine
-        .store
-        .append(vec![machine.section(0, vec![batch(&[&big])])]);
-    machine.store.tick();
-    while machine.store.step_writer() {}
-    assert!(matches!(
-        append.durable.outcome(),
-        Some(Err(AppendError::Full))
-    ));
-    assert!(
-        machine.store.log(id(0)).start_offset() > Offset(0),
-        "the new log start is durable"
-    );
-    machine.store.tick();
-    for _ in 0..3 {
-        machine.append(0, &[&big]).expect("there is room again");
-    }
-    machine.store.tick();
-    let machine = machine.crash(Survives::Nothing);
-    assert!(machine.report.damage.is_empty());
-    let log = machine.store.log(id(0));
-    assert_eq!(
-        machine.values(0).len() as i64,
-        log.high_watermark().0 - log.start_offset().0
-    );
 }
 
 #[test]

@@ -196,3 +196,27 @@ fn a_file_is_sealed_by_age() {
     machine.store.tick();
     assert!(machine.disk.content(&machine.idx(1)).is_some());
 }
+
+/// The file that says so is removed before an older one that still speaks of the partition.
+#[test]
+fn a_deleted_partition_stays_deleted_when_the_file_that_says_so_is_gone() {
+    let machine = Machine::new(small_files());
+    machine.append(0, &["deleted"]).expect("durable");
+    machine.append(1, &[&"x".repeat(3_000)]).expect("durable");
+    machine.append(2, &[&"x".repeat(2_000)]).expect("durable");
+    machine.store.tick();
+    assert!(
+        machine.disk.content(&machine.idx(1)).is_some(),
+        "its side-car knows of no delete"
+    );
+    drop(machine.store.delete_partition(id(0)));
+    machine.store.step_writer();
+    machine.append(3, &[&"x".repeat(3_000)]).expect("durable");
+    drop(machine.store.delete_partition(id(2)));
+    machine.store.step_writer();
+    machine.store.tick();
+    assert!(machine.disk.content(&machine.wal(1)).is_some());
+    assert!(machine.disk.content(&machine.wal(2)).is_none());
+    let machine = machine.crash(Survives::Nothing);
+    assert_eq!(machine.store.partitions(), [id(1), id(3)]);
+}
