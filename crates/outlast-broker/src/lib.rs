@@ -6,6 +6,8 @@
 //!
 //! Bytes that came from a client never panic here: what is wrong with them is answered in the protocol's own codes.
 
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
+
 mod authorized_operations;
 mod broker;
 mod broker_config;
