@@ -141,6 +141,7 @@ fn measure(
         let subject = Subject::start(kind, clients.libraries(), data)
             .with_context(|| format!("starting {}", kind.title()))?;
         clients.warm_up(&subject, args.quick)?;
+        case::prepare(cases, &subject, clients)?;
         subjects.push(subject);
     }
     for round in 0..args.rounds {
