@@ -14,6 +14,7 @@ mod broker_config;
 mod config_changes;
 mod config_definition;
 mod config_values;
+mod config_view;
 mod connection;
 pub mod coordinator;
 mod dispatch;
@@ -21,18 +22,26 @@ mod error;
 mod fetch;
 mod gauges;
 pub mod group;
+mod group_config;
 mod group_coordinator;
 mod handlers;
 mod host_port;
+mod latency;
+pub mod message_headers;
 mod metadata;
 mod metrics;
+mod produce;
 mod producer_ids;
+pub mod queue;
+pub mod queues;
 mod random;
 mod response_errors;
+mod share;
 mod shard;
 mod topic_changes;
 mod topic_config;
 mod topic_name;
+mod topic_summary;
 mod topics;
 
 pub use broker::Broker;
@@ -41,6 +50,12 @@ pub use config_definition::{ConfigDefinition, ConfigError, ConfigKind, Effect};
 pub use connection::{ClientSoftware, Connection};
 pub use dispatch::{served_apis, served_versions};
 pub use error::{ApiError, BrokerError, CloseConnection};
+pub use group_config::{
+    DEFINITIONS as GROUP_CONFIGS, DeadLetterSettings, GroupSettings, IsolationLevel, OffsetReset,
+    ShareSettings,
+};
 pub use host_port::HostPort;
+pub use latency::{LatencyHistogram, LatencySnapshot};
 pub use metadata::{METADATA_PARTITION, MetadataRecord, MetadataRecordError};
 pub use topic_config::{ConfigMap, DEFINITIONS as TOPIC_CONFIGS};
+pub use topic_summary::TopicSummary;
