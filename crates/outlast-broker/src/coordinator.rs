@@ -29,6 +29,7 @@ use uuid::Uuid;
 
 use crate::group::{Effects, Group, GroupConfig, GroupState, Groups};
 use crate::random::Random;
+pub(crate) use hash::shard_of;
 use shard::{Shard, ShardError};
 
 /// What the coordinator must know about topics: offsets are committed for those that exist.

@@ -2,7 +2,7 @@
 //! `__consumer_offsets` when it moves between Kafka and Outlast.
 
 /// Java's `String.hashCode` without its sign, modulo the number of partitions.
-pub(super) fn shard_of(group_id: &str, partitions: usize) -> usize {
+pub(crate) fn shard_of(group_id: &str, partitions: usize) -> usize {
     let hash = group_id.encode_utf16().fold(0i32, |hash, unit| {
         hash.wrapping_mul(31).wrapping_add(i32::from(unit))
     });

@@ -25,7 +25,7 @@ use uuid::Uuid;
 /// Where the test clock starts.
 pub const START: i64 = 1_800_000_000_000;
 
-pub struct TestClock(AtomicI64);
+pub struct TestClock(pub AtomicI64);
 
 impl Clock for TestClock {
     fn now(&self) -> Timestamp {
@@ -45,7 +45,7 @@ pub struct TestBroker {
     /// In memory, with a disk's bad habits.
     pub disk: FaultDisk,
     pub clock: Arc<TestClock>,
-    store: Store,
+    pub store: Store,
 }
 
 pub fn config(values: &[(&str, &str)]) -> ConfigMap {
