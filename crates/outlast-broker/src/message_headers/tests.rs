@@ -201,7 +201,7 @@ fn compressed_batches_are_walked_like_others() {
 #[test]
 fn markers_are_no_messages() {
     let marker = EndTxnMarker {
-        control_type: outlast_records::ControlRecordType::Commit,
+        commit: true,
         coordinator_epoch: 0,
     };
     let batch = BatchBuilder::end_txn_marker(marker, ProducerId(1), ProducerEpoch(0), Timestamp(1));
