@@ -1,5 +1,5 @@
 //! Which shard a group belongs to: Kafka's rule, so that a group keeps its partition of
-//! `__consumer_offsets` when it moves between Kafka and Outlast.
+//! `__consumer_offsets` when it moves between Kafka and Outlast. Queues follow the same rule.
 
 /// Java's `String.hashCode` without its sign, modulo the number of partitions.
 pub(crate) fn shard_of(group_id: &str, partitions: usize) -> usize {

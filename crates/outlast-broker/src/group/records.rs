@@ -1,8 +1,8 @@
 //! Kafka's record formats of `__consumer_offsets`, and the fold that makes state of them.
 //!
-//! The key's first two bytes say what a record is: 0 and 1 an offset, 2 a group; others belong to
-//! later protocols. Records that this version doesn't know are kept as they are and go into every
-//! snapshot, so that a newer version finds them again.
+//! The key's first two bytes say what a record is: 0 and 1 an offset, 2 a classic group, 10 to 14
+//! share groups; others belong to protocols that are not served. Records that this version doesn't
+//! know are kept as they are and go into every snapshot, so that a newer version finds them again.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use outlast_protocol::records::group::{
@@ -13,7 +13,9 @@ use outlast_records::Timestamp;
 use thiserror::Error;
 
 use super::member::{Member, MemberProtocol};
-use super::{CommittedOffset, Effects, Group, GroupId, Groups, InstanceId, MemberId, detached};
+use super::{
+    CommittedOffset, Effects, Group, GroupId, Groups, InstanceId, MemberId, ShareRecord, detached,
+};
 
 const LEGACY_OFFSET: i16 = 0;
 const OFFSET: i16 = 1;
@@ -38,8 +40,15 @@ pub enum GroupRecord {
         partition: i32,
         value: Option<OffsetCommitValue>,
     },
+    Share {
+        group: GroupId,
+        record: ShareRecord,
+    },
     /// Of a kind that this version doesn't know.
-    Unknown { key: Bytes, value: Option<Bytes> },
+    Unknown {
+        key: Bytes,
+        value: Option<Bytes>,
+    },
 }
 
 #[derive(Debug, Error)]
@@ -82,6 +91,7 @@ impl GroupRecord {
                     .transpose()?;
                 Ok((keyed(OFFSET, &key)?, value))
             }
+            GroupRecord::Share { group, record } => record.encode(group),
             GroupRecord::Unknown { key, value } => Ok((key.clone(), value.clone())),
         }
     }
@@ -106,11 +116,19 @@ impl GroupRecord {
                     value: read_value(value)?.map(detach_value),
                 })
             }
-            _ => Ok(GroupRecord::Unknown {
-                key: Bytes::copy_from_slice(&key),
-                value: value.map(|v| Bytes::copy_from_slice(&v)),
+            Ok(kind) => Ok(match ShareRecord::decode(kind, &key, &value)? {
+                Some((group, record)) => GroupRecord::Share { group, record },
+                None => unknown(&key, value.as_ref()),
             }),
+            Err(_) => Ok(unknown(&key, value.as_ref())),
         }
+    }
+}
+
+fn unknown(key: &Bytes, value: Option<&Bytes>) -> GroupRecord {
+    GroupRecord::Unknown {
+        key: Bytes::copy_from_slice(key),
+        value: value.map(|v| Bytes::copy_from_slice(v)),
     }
 }
 
@@ -147,6 +165,7 @@ impl Groups {
                 partition,
                 value,
             } => self.apply_offset(&group, &topic, partition, value.as_ref(), now),
+            GroupRecord::Share { group, record } => self.apply_share(&group, &record),
             GroupRecord::Unknown { key, value } => {
                 match value {
                     Some(value) => self.unknown.insert(key, value),
@@ -165,7 +184,8 @@ impl Groups {
                 key: key.clone(),
                 value: Some(value.clone()),
             });
-        unknown.chain(self.groups.values().flat_map(group_records))
+        let classic = self.groups.values().flat_map(group_records);
+        unknown.chain(classic).chain(self.share_snapshot())
     }
 
     /// The one way in which an offset changes, both when it happens and when it is replayed.
@@ -314,12 +334,12 @@ fn keyed<K: Message>(kind: i16, key: &K) -> Result<Bytes, EncodeError> {
 }
 
 /// The kind must have been read already: there are two bytes of it.
-fn unkeyed<K: Message>(bytes: Bytes) -> Result<K, RecordError> {
+pub(super) fn unkeyed<K: Message>(bytes: Bytes) -> Result<K, RecordError> {
     let fields = bytes.slice(2..);
     K::decode(&mut Reader::from(fields), 0).map_err(RecordError::Key)
 }
 
-fn read_value<V: Message>(bytes: Option<Bytes>) -> Result<Option<V>, RecordError> {
+pub(super) fn read_value<V: Message>(bytes: Option<Bytes>) -> Result<Option<V>, RecordError> {
     bytes
         .map(V::from_versioned_bytes)
         .transpose()

@@ -1,11 +1,18 @@
-//! ApiVersions: which requests this broker serves (KIP-35, KIP-511).
+//! ApiVersions: which requests this broker serves (KIP-35, KIP-511), and which features clients may rely on (KIP-584).
 
-use outlast_protocol::messages::api_versions::ApiVersion;
+use outlast_protocol::messages::api_versions::{
+    ApiVersion, FinalizedFeatureKey, SupportedFeatureKey,
+};
 use outlast_protocol::messages::{ApiVersionsRequest, ApiVersionsResponse};
 use outlast_protocol::{ApiKey, ErrorCode, Str};
 
 use crate::connection::ClientSoftware;
 use crate::dispatch::{self, RequestContext};
+
+/// Share groups, at the level that Kafka calls ready for production.
+const SHARE_VERSION: &str = "share.version";
+/// Clients of older versions take a level of 0 for an error.
+const FIRST_VERSION_WITH_FEATURE_LEVEL_0: i16 = 4;
 
 pub(crate) async fn handle(
     context: &RequestContext<'_>,
@@ -26,6 +33,20 @@ pub(crate) async fn handle(
     }
     ApiVersionsResponse {
         api_keys: api_keys(),
+        supported_features: vec![SupportedFeatureKey {
+            name: Str::from_static(SHARE_VERSION),
+            min_version: match context.version {
+                ..FIRST_VERSION_WITH_FEATURE_LEVEL_0 => 1,
+                _ => 0,
+            },
+            max_version: 1,
+        }],
+        finalized_features_epoch: 0,
+        finalized_features: vec![FinalizedFeatureKey {
+            name: Str::from_static(SHARE_VERSION),
+            max_version_level: 1,
+            min_version_level: 1,
+        }],
         ..Default::default()
     }
 }
