@@ -209,11 +209,11 @@ impl DeadLetter {
         let mut story: Vec<&str> = STORY.to_vec();
         let mut kept: Vec<(&[u8], Option<&[u8]>)> = Vec::new();
         for header in self.record.headers.iter().rev() {
-            let is = |name: &&str| header.key == name.as_bytes();
+            let is = |name: &str| header.key == name.as_bytes();
             // A message that died as a dead letter tells of that death, too; only the last one is taken back.
-            if let Some(at) = story.iter().position(|name| is(&name)) {
+            if let Some(at) = story.iter().position(|name| is(name)) {
                 story.remove(at);
-            } else if !RENEWED.iter().any(|name| is(&name)) {
+            } else if !RENEWED.iter().any(|name| is(name)) {
                 kept.push((&header.key, header.value.as_deref()));
             }
         }

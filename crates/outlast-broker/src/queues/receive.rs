@@ -90,16 +90,17 @@ impl QueueCoordinator {
         };
 
         let mut hand = Hand::default();
-        match hand.take(log, &plan.redeliver, limits.max_bytes).await {
-            Ok(()) => {}
+        let taken = hand.take(log, &plan.redeliver, limits.max_bytes).await;
+        let took_all = match taken {
+            Ok(took_all) => took_all,
             // The log start has moved meanwhile; the next plan knows.
             Err(ReadError::OutOfRange { .. }) => return Ok(Look::Again),
             Err(error) => return Err(self.unreadable(request, &error)),
-        }
+        };
 
         let planned: u64 = plan.redeliver.iter().map(OffsetRange::count).sum();
         let missing = wanted.saturating_sub(usize::try_from(planned).unwrap_or(usize::MAX));
-        let room = hand.bytes < limits.max_bytes;
+        let room = took_all && hand.bytes < limits.max_bytes;
         let mut scan = None;
         let turn = self.scan_turns.of(id);
         let mut turn_held = None;

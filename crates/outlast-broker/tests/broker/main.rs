@@ -18,5 +18,6 @@ mod queue_dead_letters;
 mod queue_delivery;
 mod queue_redrive;
 mod queue_restart;
+mod queue_stress;
 mod restart;
 mod topics;
