@@ -157,25 +157,14 @@ async fn open_session(
 ) -> Result<Option<SessionTicket>, ApiError> {
     let sessions = &context.broker.share_sessions;
     let connection = context.connection.id;
-    let each = request.topics.iter().flat_map(|topic| {
-        let partition_of = |index| PartitionId {
-            topic: topic.topic_id,
-            index,
-        };
-        let partitions = topic.partitions.iter();
-        partitions.map(move |partition| partition_of(partition.partition_index))
-    });
+    let named: BTreeSet<PartitionId> = partitions(&request.topics);
     match request.share_session_epoch {
         FINAL_EPOCH => {
             sessions.exists(key)?;
             Ok(None)
         }
         INITIAL_EPOCH => {
-            let partitions = request.topics.iter().flat_map(|topic| &topic.partitions);
-            if partitions
-                .into_iter()
-                .any(|p| !p.acknowledgement_batches.is_empty())
-            {
+            if acknowledges(&request.topics) {
                 let message = "the first request of a share session acknowledges nothing";
                 return Err(ApiError::new(ErrorCode::InvalidRequest, message));
             }
@@ -184,20 +173,38 @@ async fn open_session(
                 let message = format!("there is no share group {}", &*key.group);
                 return Err(ApiError::new(ErrorCode::GroupIdNotFound, message));
             }
-            Ok(Some(sessions.begin(key, connection, each.collect())?))
+            Ok(Some(sessions.begin(key, connection, named)?))
         }
         epoch => {
-            let forgotten = request.forgotten_topics_data.iter().flat_map(|topic| {
-                topic.partitions.iter().map(|index| PartitionId {
-                    topic: topic.topic_id,
+            let mut forgotten = BTreeSet::new();
+            for topic in &request.forgotten_topics_data {
+                let (topic, indexes) = (topic.topic_id, &topic.partitions);
+                forgotten.extend(indexes.iter().map(|index| PartitionId {
+                    topic,
                     index: *index,
-                })
-            });
-            let forgotten: BTreeSet<PartitionId> = forgotten.collect();
-            let ticket = sessions.proceed(key, epoch, connection, each.collect(), &forgotten)?;
+                }));
+            }
+            let ticket = sessions.proceed(key, epoch, connection, named, &forgotten)?;
             Ok(Some(ticket))
         }
     }
+}
+
+fn partitions(topics: &[FetchTopic]) -> BTreeSet<PartitionId> {
+    let mut partitions = BTreeSet::new();
+    for topic in topics {
+        let id = |index| PartitionId {
+            topic: topic.topic_id,
+            index,
+        };
+        partitions.extend(topic.partitions.iter().map(|p| id(p.partition_index)));
+    }
+    partitions
+}
+
+fn acknowledges(topics: &[FetchTopic]) -> bool {
+    let mut partitions = topics.iter().flat_map(|topic| &topic.partitions);
+    partitions.any(|partition| !partition.acknowledgement_batches.is_empty())
 }
 
 type ToAcknowledge<'a> = Vec<(PartitionId, Vec<Acknowledgement<'a>>)>;
