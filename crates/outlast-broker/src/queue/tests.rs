@@ -9,11 +9,13 @@ mod deliveries;
 mod duplicates;
 mod lanes;
 mod model;
+mod promises;
 mod property;
 mod record_formats;
 mod restarts;
 mod scans;
 mod schedules;
+mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
 
