@@ -242,3 +242,17 @@ proptest! {
         prop_assert!(!messages.is_empty());
     }
 }
+
+#[test]
+fn the_headers_of_a_dead_letter_have_had_their_time() {
+    let headers = [
+        (TTL_MS, Some("1")),
+        (DELAY_MS, Some("never")),
+        (REDRIVE_GROUP, Some("others")),
+        (DEAD_REASON, Some("expired")),
+    ];
+    let letter = one(&headers, &RULES);
+    assert_eq!((letter.due, letter.expires), (None, None));
+    assert_eq!((letter.skip, letter.undecodable), (false, None));
+    assert!(one(&headers[..3], &RULES).undecodable.is_some());
+}
