@@ -183,6 +183,9 @@ impl World {
         }
         let lock = lock.unwrap_or(self.h.settings.lock).as_millis() as i64;
         assert_eq!(acquired, self.model.acquire(q, worker, held, max, lock));
+        for (offset, _) in &acquired {
+            self.check_lane(q, *offset);
+        }
         self.told.extend(
             acquired
                 .iter()
