@@ -91,26 +91,24 @@ impl Found {
         partitions: &mut Vec<PartitionId>,
         limits: &AcquireLimits,
     ) {
-        let mut failed = Vec::new();
-        let limits = ReceiveLimits {
+        let left = ReceiveLimits {
             max_records: limits.max_records.saturating_sub(self.records),
             max_bytes: limits.max_bytes.saturating_sub(self.bytes),
             whole_batches: limits.whole_batches,
             lock: None,
         };
-        for (id, received) in queues.receive_all(group, worker, partitions, limits).await {
+        for (id, received) in queues.receive_all(group, worker, partitions, left).await {
             match received {
                 Ok(received) => self.add(id, received),
                 Err(ErrorCode::CoordinatorLoadInProgress | ErrorCode::CoordinatorNotAvailable) => {
                     self.loading = true;
                 }
                 Err(code) => {
-                    failed.push(id);
+                    partitions.retain(|other| *other != id);
                     self.partitions.push((id, Err(code)));
                 }
             }
         }
-        partitions.retain(|id| !failed.contains(id));
     }
 
     fn add(&mut self, id: PartitionId, received: Received) {
