@@ -40,7 +40,7 @@ put_queue.sync(QUEUE, client=client, body=QueueConfiguration.from_dict({"partiti
 binary = bytes(range(256))
 messages = [
     NewMessage(value="hello", key="greeting"),
-    NewMessage(value_base64=base64.b64encode(binary).decode()),
+    NewMessage(value_base_64=base64.b64encode(binary).decode()),
 ]
 published = publish.sync(QUEUE, client=client, body=PublishRequest(messages=messages))
 expect([message.offset for message in published.messages], [0, 1], "offsets")
@@ -54,7 +54,7 @@ settled = acknowledge.sync(QUEUE, client=client, body=SettleRequest(receipts=[ag
 expect(settled.failed, 0, "failed acknowledgements")
 
 second = receive_one()
-expect(base64.b64decode(second.value_base64), binary, "the bytes")
+expect(base64.b64decode(second.value_base_64), binary, "the bytes")
 reject.sync(QUEUE, client=client, body=SettleRequest(receipts=[second.receipt]))
 while get_stats.sync(QUEUE, client=client).dead != 1:
     time.sleep(0.05)
@@ -67,7 +67,7 @@ while job.state.value == "running":
     job = get_job.sync(job.id, client=client)
 expect((job.state.value, job.moved), ("done", 1), "the redrive")
 back = receive_one()
-expect(base64.b64decode(back.value_base64), binary, "the redriven bytes")
+expect(base64.b64decode(back.value_base_64), binary, "the redriven bytes")
 acknowledge.sync(QUEUE, client=client, body=SettleRequest(receipts=[back.receipt]))
 expect(get_stats.sync(QUEUE, client=client).since_start.acknowledged, 2, "acknowledged messages")
 
