@@ -178,7 +178,7 @@ fn measure(
 }
 
 /// Kafka's jars, from Maven Central by Maven itself.
-fn fetch_kafka() -> Result<PathBuf> {
+pub fn fetch_kafka() -> Result<PathBuf> {
     let libraries = workspace::target().join("deps/kafka/libs");
     let stamp = libraries.join(".complete");
     let pom = workspace::root().join("xtask/kafka/pom.xml");

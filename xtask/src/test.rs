@@ -12,7 +12,7 @@ use clap::Args;
 use crate::process::{self, Finished};
 use crate::tally::Tally;
 use crate::workspace::Build;
-use crate::{crash, examples, first_contact, http_clients, tidy, workspace};
+use crate::{crash, examples, first_contact, http_clients, share_consumers, tidy, workspace};
 
 const BUILD_LIMIT: Duration = Duration::from_secs(25 * 60);
 
@@ -74,6 +74,7 @@ pub fn run(args: &TestArgs, tally: &mut Tally) -> Result<()> {
     }
     tally.section("client programs");
     examples::test(&mut installations, tally);
+    share_consumers::test(examples::ALL, tally);
     first_contact::test(tally);
     if let Some(clients) = http_clients {
         http_clients::test(clients, tally);
