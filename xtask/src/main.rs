@@ -12,6 +12,7 @@ mod examples;
 mod first_contact;
 mod http_clients;
 mod process;
+mod share_consumers;
 mod tally;
 mod test;
 mod tidy;
