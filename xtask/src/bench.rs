@@ -27,7 +27,7 @@ use crate::{process, workspace};
 use case::Case;
 use client::Clients;
 use report::Results;
-use subject::{Kind, Subject};
+pub use subject::{Kind, Subject, java};
 
 #[derive(Args)]
 pub struct BenchArgs {

@@ -6,6 +6,7 @@
 
 mod bench;
 mod broker;
+mod compat;
 mod crash;
 mod dependencies;
 mod examples;
@@ -44,6 +45,8 @@ enum Command {
     HttpClients,
     /// Kill the broker at random moments under load and check that nothing acknowledged was lost
     Crash(crash::CrashArgs),
+    /// Run the tests that other people wrote for Kafka and its clients against Outlast
+    Compat(compat::CompatArgs),
     /// Measure Outlast, alone or against another broker
     Bench(bench::BenchArgs),
 }
@@ -54,6 +57,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Test(args) => test::run(&args, &mut tally)?,
         Command::Tidy(args) => tidy::run(&args, &mut tally)?,
         Command::Examples(args) => examples::run(&args, &mut tally)?,
+        Command::Compat(args) => compat::run(&args, &mut tally)?,
         Command::HttpClients => http_clients::run(&mut tally)?,
         Command::Crash(args) => return crash::run_alone(&args),
         Command::Bench(args) => {

@@ -12,7 +12,9 @@ use clap::Args;
 use crate::process::{self, Finished};
 use crate::tally::Tally;
 use crate::workspace::Build;
-use crate::{crash, examples, first_contact, http_clients, share_consumers, tidy, workspace};
+use crate::{
+    compat, crash, examples, first_contact, http_clients, share_consumers, tidy, workspace,
+};
 
 const BUILD_LIMIT: Duration = Duration::from_secs(25 * 60);
 
@@ -79,6 +81,8 @@ pub fn run(args: &TestArgs, tally: &mut Tally) -> Result<()> {
     if let Some(clients) = http_clients {
         http_clients::test(clients, tally);
     }
+    tally.section("other people's tests");
+    compat::test(tally);
     tally.section("crash harness");
     crash::test(args.rounds, args.seed, tally);
     crash::test_queue(args.seed, tally);
