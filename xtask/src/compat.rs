@@ -121,6 +121,10 @@ pub fn run(args: &CompatArgs, tally: &mut Tally) -> Result<()> {
     for &name in names {
         tally.section(name.folder());
         let suite = Suite::read(name.folder())?;
+        if extent == Extent::Fast && suite.fast.is_empty() {
+            tally.skip(suite.name, "it has no fast tests");
+            continue;
+        }
         let install = name.install();
         let found = install.and_then(|()| run_one(name, &suite, extent, tally));
         match found {
