@@ -19,6 +19,7 @@ mod admin;
 mod assignor;
 mod heartbeat;
 mod records;
+mod target;
 
 #[cfg(test)]
 mod tests;

@@ -1,22 +1,20 @@
 //! ShareGroupHeartbeat: a member joins (epoch 0), shows that it lives, learns its partitions, or leaves (epoch −1); and
 //! what becomes of one that is silent.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::hash::Hasher as _;
 use std::time::Duration;
 
 use outlast_protocol::messages::share_group_heartbeat::{
     Assignment as WireAssignment, TopicPartitions,
 };
 use outlast_protocol::messages::{ShareGroupHeartbeatRequest, ShareGroupHeartbeatResponse};
-use outlast_protocol::records::{ShareGroupMetadataValue, ShareGroupTargetAssignmentMetadataValue};
+use outlast_protocol::records::ShareGroupMetadataValue;
 use outlast_protocol::{ErrorCode, Str};
 use outlast_records::Timestamp;
-use twox_hash::XxHash3_64;
 use uuid::Uuid;
 
-use super::records::{by_topic, target_record};
-use super::{Assignment, ShareGroup, ShareMember, ShareRecord, assignor};
+use super::records::by_topic;
+use super::target::metadata_hash;
+use super::{Assignment, ShareGroup, ShareMember, ShareRecord};
 use crate::error::ApiError;
 use crate::group::{
     Departure, Effects, GroupConfig, GroupId, GroupRecord, Groups, MAX_NAME_BYTES, MemberId,
@@ -168,10 +166,10 @@ fn check(request: &ShareGroupHeartbeatRequest) -> Result<(), ApiError> {
 }
 
 /// One group during one command.
-struct ShareTurn<'a> {
+pub(super) struct ShareTurn<'a> {
     config: &'a GroupConfig,
-    group: &'a mut ShareGroup,
-    now: Timestamp,
+    pub(super) group: &'a mut ShareGroup,
+    pub(super) now: Timestamp,
     fx: &'a mut Effects,
 }
 
@@ -271,19 +269,6 @@ impl ShareTurn<'_> {
         resubscribed
     }
 
-    /// The topics that anybody subscribes to and that exist.
-    fn subscribed_topics(
-        &self,
-        lookup: &dyn Fn(&str) -> Option<SubscribedTopic>,
-    ) -> BTreeMap<Str, SubscribedTopic> {
-        let members = self.group.members.values();
-        let names: BTreeSet<&Str> = members.flat_map(|member| &member.topics).collect();
-        names
-            .into_iter()
-            .filter_map(|name| Some((name.clone(), lookup(name)?)))
-            .collect()
-    }
-
     fn bump_epoch(&mut self, metadata_hash: i64) {
         // A group that has lived through 2³¹ changes starts over; −1 must never be reached.
         let epoch = self.group.epoch.checked_add(1).unwrap_or(1);
@@ -291,89 +276,6 @@ impl ShareTurn<'_> {
             epoch,
             metadata_hash,
         })));
-    }
-
-    fn assign_if_due(&mut self, topics: &BTreeMap<Str, SubscribedTopic>, settings: &ShareSettings) {
-        if self.group.target_epoch == self.group.epoch || !self.until_assignment(settings).is_zero()
-        {
-            return;
-        }
-        let members = self
-            .group
-            .members
-            .values()
-            .map(|member| (member.id.clone(), topic_ids(member, topics)))
-            .collect();
-        let partitions = topics
-            .values()
-            .map(|topic| (topic.id, topic.partitions))
-            .collect();
-        let target = assignor::assign(&members, &partitions, &self.group.target);
-        for (member, assignment) in &target {
-            if self.group.target.get(member) != Some(assignment) {
-                self.emit(target_record(member, assignment));
-            }
-        }
-        let epoch = self.group.epoch;
-        self.emit(ShareRecord::Target(Some(
-            ShareGroupTargetAssignmentMetadataValue {
-                assignment_epoch: epoch,
-                assignment_timestamp: self.now.0,
-            },
-        )));
-    }
-
-    /// How long the next assignment has to wait. A wall clock that went back makes nobody wait.
-    fn until_assignment(&self, settings: &ShareSettings) -> Duration {
-        let Some(since) = self.group.target_since else {
-            return Duration::ZERO;
-        };
-        match u64::try_from(self.now.0.saturating_sub(since.0)) {
-            Ok(passed) => settings
-                .assignment_interval
-                .saturating_sub(Duration::from_millis(passed)),
-            Err(_) => Duration::ZERO,
-        }
-    }
-
-    /// A member that waits for an assignment comes back when it may be made.
-    fn next_heartbeat(&self, settings: &ShareSettings) -> Duration {
-        if self.group.target_epoch == self.group.epoch {
-            return settings.heartbeat_interval;
-        }
-        self.until_assignment(settings)
-            .max(Duration::from_millis(1))
-            .min(settings.heartbeat_interval)
-    }
-
-    /// Brings the member to the target, less the topics that it has left since.
-    fn reconcile(
-        &mut self,
-        id: &MemberId,
-        resubscribed: bool,
-        topics: &BTreeMap<Str, SubscribedTopic>,
-    ) {
-        let target_epoch = self.group.target_epoch;
-        let Some(before) = self.group.member(id) else {
-            return;
-        };
-        if before.epoch == target_epoch && !resubscribed {
-            return;
-        }
-        let mut member = before.clone();
-        let subscribed = topic_ids(before, topics);
-        member.assigned = self.group.target_of(id);
-        member
-            .assigned
-            .retain(|topic, _| subscribed.contains(topic));
-        if member.epoch != target_epoch {
-            member.previous_epoch = member.epoch;
-            member.epoch = target_epoch;
-        }
-        if member != *before {
-            let record = member.assignment_record();
-            self.emit(record);
-        }
     }
 
     /// The assignment without the member is made when one of the others is next heard of.
@@ -396,33 +298,13 @@ impl ShareTurn<'_> {
         self.fx.start(key, timeout, TimerEvent::SessionExpired);
     }
 
-    fn emit(&mut self, record: ShareRecord) {
+    pub(super) fn emit(&mut self, record: ShareRecord) {
         self.group.apply(&record);
         self.fx.records.push(GroupRecord::Share {
             group: self.group.id.clone(),
             record,
         });
     }
-}
-
-fn topic_ids(member: &ShareMember, topics: &BTreeMap<Str, SubscribedTopic>) -> BTreeSet<Uuid> {
-    let known = member.topics.iter().filter_map(|name| topics.get(name));
-    known.map(|topic| topic.id).collect()
-}
-
-/// Tells whether the topics are the same as before, also after a restart.
-fn metadata_hash(topics: &BTreeMap<Str, SubscribedTopic>) -> i64 {
-    if topics.is_empty() {
-        return 0;
-    }
-    let mut hasher = XxHash3_64::new();
-    for (name, topic) in topics {
-        hasher.write(&(name.len() as u64).to_be_bytes());
-        hasher.write(name.as_bytes());
-        hasher.write(topic.id.as_bytes());
-        hasher.write(&topic.partitions.to_be_bytes());
-    }
-    hasher.finish() as i64
 }
 
 fn wire(assignment: &Assignment) -> WireAssignment {
