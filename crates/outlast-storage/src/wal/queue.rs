@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use outlast_records::{BatchHeader, LeaderEpoch, Offset};
+use outlast_records::{BatchHeader, EndTxnMarker, LeaderEpoch, Offset};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::cache::CacheBudget;
@@ -61,6 +61,7 @@ pub(crate) enum QueuedContent {
 pub(crate) struct QueuedBatch {
     /// As placed: base offset and leader epoch are the final ones.
     pub(crate) header: BatchHeader,
+    pub(crate) marker: Option<EndTxnMarker>,
     pub(crate) bytes: Bytes,
 }
 
