@@ -2,22 +2,17 @@
 //!
 //! Groups are spread over shards, one a partition of `__consumer_offsets`, by Kafka's hash. A shard
 //! runs commands one after the other, makes what they write durable, and only then lets replies go;
-//! it keeps the timers and reads its log again when an append was lost (see `shard`). Here are the
+//! it keeps the timers and reads its log again when an append was lost (see [`crate::shard`]). Here are the
 //! requests, one method each: which shards they go to, and what has to be known of topics.
 //!
 //! There is no authorisation here: the handlers have done it.
 
 mod admin;
-mod batches;
-mod driver;
 mod hash;
-mod load;
 mod members;
 mod offset_commit;
 mod offset_fetch;
-mod rewrite;
 mod shard;
-mod timers;
 
 #[cfg(test)]
 mod tests;
@@ -99,7 +94,7 @@ impl GroupCoordinator {
                     topic: offsets_topic.id,
                     index,
                 };
-                let shard = Shard::open(id, config.clone(), store.clone(), clock.clone());
+                let shard = Shard::open(id, Arc::clone(&config), store.clone(), clock.clone());
                 Arc::new(shard)
             })
             .collect();

@@ -29,6 +29,7 @@ mod metrics;
 mod producer_ids;
 mod random;
 mod response_errors;
+mod shard;
 mod topic_changes;
 mod topic_config;
 mod topic_name;

@@ -1,326 +1,79 @@
-//! One partition of `__consumer_offsets`: the groups that hash to it, its log, and the promise that
-//! nobody hears of a change before it is durable.
-//!
-//! A command runs under the shard's lock: it changes the state and hands its records to the store,
-//! which is memory work, so that commands take effect in the order in which they arrive. Its reply
-//! carries a [`Ticket`], the number of the newest append at that moment, and waits until that one is
-//! durable. The state in memory is therefore ahead of the disk, but no client can tell.
-//!
-//! When an append fails, the state in memory is worth nothing: everybody who waits gets a retriable
-//! error, and the shard reads its log again. An append that is based on a lost one gives itself away
-//! by its offset.
-//!
-//! ```text
-//!            append fails               nothing in flight any more
-//!   Ready ─────────────────▶ Stale ────────────────────────────────▶ reads its log ──▶ Ready
-//!     │                                                                  │ ▲
-//!     └── the store is shut down or has failed ──▶ Closed           fails└─┘ later again
-//! ```
+//! Groups as a shard's state machine.
 
-use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
-use outlast_protocol::ErrorCode;
-use outlast_records::{Offset, PartitionId, Timestamp};
-use outlast_storage::{Clock, Durable, PartitionLog, Store};
-use parking_lot::Mutex;
-use tokio::sync::{Notify, oneshot, watch};
-use tokio::time::Instant;
-use tracing::error;
+use bytes::Bytes;
+use outlast_protocol::EncodeError;
+use outlast_records::Timestamp;
 
-use super::load::{LoadError, Loaded, replay};
-use super::rewrite::MIN_REWRITE_BYTES;
-use super::timers::Timers;
-use crate::group::{Effects, GroupConfig, Groups, Reply, RequestToken, TimerChange};
+pub(super) use crate::shard::{ShardError, Ticket};
 
-pub(super) struct Shard {
-    pub id: PartitionId,
-    pub config: Arc<GroupConfig>,
-    pub store: Store,
-    pub clock: Arc<dyn Clock>,
-    pub inner: Mutex<Inner>,
-    /// Tells the driver that there is an append to wait for, a timer earlier than the one it sleeps
-    /// for, or a log to read again.
-    pub wake: Notify,
-    pub progress: watch::Sender<Progress>,
-}
+use crate::group::{
+    Effects, GroupConfig, GroupRecord, Groups, RecordError, Reply, TimerEvent, TimerKey,
+};
+use crate::shard::{Asked, Machine};
 
-pub(super) struct Inner {
-    pub state: State,
-    pub timers: Timers,
-    next_token: u64,
-    parked: HashMap<RequestToken, oneshot::Sender<Promised>>,
-    pub log: Option<Arc<PartitionLog>>,
-    /// The number of the newest append. Counts on over reloads.
-    pub appended: u64,
-    /// How often the state was lost.
-    incarnation: u64,
-    /// Appends of this incarnation have higher numbers.
-    pub incarnation_began_at: u64,
-    /// Appends that the driver has not begun to wait for.
-    pub in_flight: VecDeque<InFlight>,
-    /// Where the next record lands, if everything before it makes its way to the disk.
-    pub end: Offset,
-    pub log_bytes: usize,
-    pub rewrite_at_bytes: usize,
-    pub expire_at: Instant,
-    load_failed: bool,
-}
-
-pub(super) enum State {
-    Ready(Groups),
-    /// An append failed, or the log couldn't be read; the driver sees to it.
-    Stale,
-    Closed,
-}
-
-pub(super) struct InFlight {
-    pub number: u64,
-    pub durable: Durable,
-    /// Once this append is durable, the log before this offset is no longer needed.
-    pub log_start: Option<Offset>,
-}
-
-/// How far the appends of the current incarnation are durable.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Progress {
-    pub incarnation: u64,
-    pub durable: u64,
-}
-
-/// What a reply must wait for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Ticket {
-    incarnation: u64,
-    appended: u64,
-}
+/// One partition of `__consumer_offsets`.
+pub(super) type Shard = crate::shard::Shard<Groups>;
 
 /// A reply, and what it must wait for.
-pub(super) type Promised = (Reply, Ticket);
+pub(super) type Promised = crate::shard::Promised<Reply>;
 
-/// Why a command was not run, or its effect may not have lasted. The client should try again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ShardError {
-    Loading,
-    Unavailable,
-}
+impl Machine for Groups {
+    type World = GroupConfig;
+    type Effects = Effects;
+    type Record = GroupRecord;
+    type RecordError = RecordError;
+    type TimerKey = TimerKey;
+    type TimerEvent = TimerEvent;
+    type Reply = Reply;
 
-impl ShardError {
-    pub fn code(self) -> ErrorCode {
-        match self {
-            ShardError::Loading => ErrorCode::CoordinatorLoadInProgress,
-            ShardError::Unavailable => ErrorCode::CoordinatorNotAvailable,
-        }
-    }
-}
+    const WHAT: &'static str = "group";
 
-impl Shard {
-    /// Reads the shard's log, which may block on the disk. What can't be read is tried again by
-    /// [`drive`](Shard::drive).
-    pub fn open(
-        id: PartitionId,
-        config: Arc<GroupConfig>,
-        store: Store,
-        clock: Arc<dyn Clock>,
-    ) -> Shard {
-        let expire_at = Instant::now() + config.expiry_interval();
-        let shard = Shard {
-            id,
-            config,
-            store,
-            clock,
-            inner: Mutex::new(Inner {
-                state: State::Stale,
-                timers: Timers::default(),
-                next_token: 0,
-                parked: HashMap::new(),
-                log: None,
-                appended: 0,
-                incarnation: 0,
-                incarnation_began_at: 0,
-                in_flight: VecDeque::new(),
-                end: Offset(0),
-                log_bytes: 0,
-                rewrite_at_bytes: MIN_REWRITE_BYTES,
-                expire_at,
-                load_failed: false,
-            }),
-            wake: Notify::new(),
-            progress: watch::Sender::new(Progress::default()),
-        };
-        shard.load();
-        shard
+    fn empty(config: &Arc<GroupConfig>) -> Groups {
+        Groups::new(Arc::clone(config))
     }
 
-    /// Runs a command. Its reply may leave once the ticket is [`durable`](Shard::durable).
-    pub fn run<R>(
-        &self,
-        command: impl FnOnce(&mut Groups, Timestamp, &mut Effects) -> R,
-    ) -> Result<(R, Ticket), ShardError> {
-        let mut inner = self.inner.lock();
-        let reply = self.run_locked(&mut inner, command)?;
-        Ok((reply, inner.ticket()))
+    fn replay(
+        &mut self,
+        key: Option<Bytes>,
+        value: Option<Bytes>,
+        now: Timestamp,
+    ) -> Result<(), RecordError> {
+        self.replay(GroupRecord::decode(key, value)?, now);
+        Ok(())
     }
 
-    /// Runs a command whose reply comes through [`Effects`], perhaps from a later command.
-    pub fn park(
-        &self,
-        command: impl FnOnce(&mut Groups, RequestToken, Timestamp, &mut Effects),
-    ) -> Result<oneshot::Receiver<Promised>, ShardError> {
-        let mut inner = self.inner.lock();
-        let token = RequestToken(inner.next_token);
-        inner.next_token += 1;
-        let (sender, receiver) = oneshot::channel();
-        inner.parked.insert(token, sender);
-        self.run_locked(&mut inner, |groups, now, fx| {
-            command(groups, token, now, fx);
-        })
-        .inspect_err(|_| {
-            inner.parked.remove(&token);
-        })?;
-        Ok(receiver)
+    fn loaded(&mut self, now: Timestamp, fx: &mut Effects) {
+        self.loaded(now, fx);
     }
 
-    /// Looks at the groups as they are, durable or not.
-    pub fn peek<R>(&self, look: impl FnOnce(&Groups) -> R) -> Result<R, ShardError> {
-        match &self.inner.lock().state {
-            State::Ready(groups) => Ok(look(groups)),
-            state => Err(state.error()),
-        }
+    fn timer_fired(&mut self, key: &TimerKey, event: TimerEvent, now: Timestamp, fx: &mut Effects) {
+        self.timer_fired(key, event, now, fx);
     }
 
-    pub async fn durable(&self, ticket: Ticket) -> Result<(), ShardError> {
-        let decided = |progress: &Progress| {
-            progress.incarnation != ticket.incarnation || progress.durable >= ticket.appended
-        };
-        let mut progress = *self.progress.borrow();
-        if !decided(&progress) {
-            let mut receiver = self.progress.subscribe();
-            let waited = receiver.wait_for(decided).await;
-            progress = *waited.map_err(|_| ShardError::Unavailable)?;
-        }
-        if progress.incarnation == ticket.incarnation {
-            Ok(())
-        } else {
-            Err(ShardError::Unavailable)
-        }
+    fn expire(&mut self, now: Timestamp, fx: &mut Effects) {
+        self.expire(now, fx);
     }
 
-    /// No command is run any more, and everybody who waits is told to try again.
-    pub fn close(&self) {
-        self.lose_state(&mut self.inner.lock(), State::Closed);
+    fn expiry_interval(config: &GroupConfig) -> Duration {
+        config.expiry_interval()
     }
 
-    pub fn run_locked<R>(
-        &self,
-        inner: &mut Inner,
-        command: impl FnOnce(&mut Groups, Timestamp, &mut Effects) -> R,
-    ) -> Result<R, ShardError> {
-        let now = self.clock.now();
-        let groups = match &mut inner.state {
-            State::Ready(groups) => groups,
-            state => return Err(state.error()),
-        };
-        let mut fx = Effects::default();
-        let reply = command(groups, now, &mut fx);
-        if !fx.records.is_empty() {
-            self.write(inner, std::mem::take(&mut fx.records), now)?;
-        }
-        if inner.set_timers(fx.timers.drain(..)) {
-            self.wake.notify_one();
-        }
-        let ticket = inner.ticket();
-        for (token, reply) in fx.replies {
-            if let Some(waiter) = inner.parked.remove(&token) {
-                // The client may have gone.
-                let _ = waiter.send((reply, ticket));
-            }
-        }
-        Ok(reply)
+    fn snapshot(&self) -> impl Iterator<Item = GroupRecord> {
+        self.snapshot()
     }
 
-    /// What is in memory no longer counts; `state` is what the shard is instead.
-    pub fn lose_state(&self, inner: &mut Inner, state: State) {
-        if matches!(inner.state, State::Closed) {
-            return;
-        }
-        inner.state = state;
-        inner.timers = Timers::default();
-        // Dropping the senders is the answer.
-        inner.parked.clear();
-        inner.incarnation += 1;
-        self.progress
-            .send_modify(|progress| progress.incarnation = inner.incarnation);
-        self.wake.notify_one();
+    fn encode(record: &GroupRecord) -> Result<(Bytes, Option<Bytes>), EncodeError> {
+        record.encode()
     }
 
-    /// Reads the log of a stale shard, with nothing in flight. Returns whether that is done.
-    pub fn load(&self) -> bool {
-        // Nothing changes while the shard is stale, so that the lock need not be held meanwhile.
-        let read = self.read_log();
-        let mut inner = self.inner.lock();
-        if !matches!(inner.state, State::Stale) {
-            return true;
-        }
-        let (groups, log, loaded) = match read {
-            Ok(read) => read,
-            Err(error) => {
-                if !std::mem::replace(&mut inner.load_failed, true) {
-                    error!(shard = self.id.index, %error, "these groups are not available");
-                }
-                return false;
-            }
-        };
-        inner.load_failed = false;
-        inner.state = State::Ready(groups);
-        inner.log = log;
-        inner.end = loaded.end;
-        inner.log_bytes = loaded.bytes;
-        inner.rewrite_at_bytes = MIN_REWRITE_BYTES;
-        inner.incarnation_began_at = inner.appended;
-        self.progress
-            .send_modify(|progress| progress.durable = inner.appended);
-        // An error makes the shard stale again, which the driver will see.
-        self.run_locked(&mut inner, |groups, now, fx| groups.loaded(now, fx))
-            .is_ok()
-    }
-
-    fn read_log(&self) -> Result<(Groups, Option<Arc<PartitionLog>>, Loaded), LoadError> {
-        let mut groups = Groups::new(Arc::clone(&self.config));
-        let log = self.store.existing(self.id);
-        let loaded = match &log {
-            Some(log) => replay(log, &mut groups, self.clock.now())?,
-            None => Loaded::default(),
-        };
-        Ok((groups, log, loaded))
-    }
-}
-
-impl Inner {
-    fn ticket(&self) -> Ticket {
-        Ticket {
-            incarnation: self.incarnation,
-            appended: self.appended,
-        }
-    }
-
-    /// Whether the next timer is now earlier than it was.
-    fn set_timers(&mut self, changes: impl Iterator<Item = TimerChange>) -> bool {
-        let before = self.timers.next_deadline();
-        let now = Instant::now();
-        for change in changes {
-            self.timers.apply(change, now);
-        }
-        let after = self.timers.next_deadline();
-        after.is_some_and(|after| before.is_none_or(|before| after < before))
-    }
-}
-
-impl State {
-    fn error(&self) -> ShardError {
-        match self {
-            State::Closed => ShardError::Unavailable,
-            State::Stale | State::Ready(_) => ShardError::Loading,
+    fn asked(_: &GroupConfig, fx: Effects, _: Timestamp) -> Asked<Groups> {
+        Asked {
+            records: fx.records,
+            replies: fx.replies,
+            timers: fx.timers,
         }
     }
 }

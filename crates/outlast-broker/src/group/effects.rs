@@ -9,6 +9,7 @@ use std::time::Duration;
 use outlast_protocol::messages::{JoinGroupResponse, SyncGroupResponse};
 
 use super::{GenerationId, GroupId, GroupRecord, MemberId};
+pub use crate::shard::RequestToken;
 
 #[derive(Debug, Default)]
 pub struct Effects {
@@ -17,29 +18,13 @@ pub struct Effects {
     pub timers: Vec<TimerChange>,
 }
 
-/// Names a request whose reply comes later, perhaps from another request's command. The caller
-/// chooses the numbers and never uses one twice.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Ord, PartialOrd, Hash)]
-pub struct RequestToken(pub u64);
-
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reply {
     Join(JoinGroupResponse),
     Sync(SyncGroupResponse),
 }
 
-/// Durations and not points in time: sessions are measured on a monotonic clock, which only the
-/// caller has, so that a step of the wall clock expires nobody.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum TimerChange {
-    /// Starts the timer anew, whether or not it was running.
-    Start {
-        key: TimerKey,
-        after: Duration,
-        event: TimerEvent,
-    },
-    Cancel(TimerKey),
-}
+pub type TimerChange = crate::shard::TimerChange<TimerKey, TimerEvent>;
 
 #[derive(Clone, Debug, Eq, PartialEq, Ord, PartialOrd, Hash)]
 pub enum TimerKey {

@@ -1,22 +1,33 @@
 //! The running timers of one shard, by key and by deadline. Whoever owns it sleeps until the next one.
 
 use std::collections::{BTreeMap, HashMap};
+use std::hash::Hash;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::group::{TimerChange, TimerEvent, TimerKey};
+use super::TimerChange;
 
-#[derive(Debug, Default)]
-pub(super) struct Timers {
+#[derive(Debug)]
+pub(super) struct Timers<K, E> {
     // The number tells timers of the same instant apart, and fires them in the order of their start.
-    by_deadline: BTreeMap<(Instant, u64), (TimerKey, TimerEvent)>,
-    by_key: HashMap<TimerKey, (Instant, u64)>,
+    by_deadline: BTreeMap<(Instant, u64), (K, E)>,
+    by_key: HashMap<K, (Instant, u64)>,
     started: u64,
 }
 
-impl Timers {
-    pub fn apply(&mut self, change: TimerChange, now: Instant) {
+impl<K, E> Default for Timers<K, E> {
+    fn default() -> Self {
+        Timers {
+            by_deadline: BTreeMap::new(),
+            by_key: HashMap::new(),
+            started: 0,
+        }
+    }
+}
+
+impl<K: Clone + Eq + Hash, E> Timers<K, E> {
+    pub fn apply(&mut self, change: TimerChange<K, E>, now: Instant) {
         match change {
             TimerChange::Start { key, after, event } => self.start(key, now, after, event),
             TimerChange::Cancel(key) => self.cancel(&key),
@@ -29,7 +40,7 @@ impl Timers {
     }
 
     /// One timer that has run out, the earliest first.
-    pub fn pop_due(&mut self, now: Instant) -> Option<(TimerKey, TimerEvent)> {
+    pub fn pop_due(&mut self, now: Instant) -> Option<(K, E)> {
         let first = self.by_deadline.first_entry()?;
         if first.key().0 > now {
             return None;
@@ -39,7 +50,7 @@ impl Timers {
         Some((key, event))
     }
 
-    fn start(&mut self, key: TimerKey, now: Instant, after: Duration, event: TimerEvent) {
+    fn start(&mut self, key: K, now: Instant, after: Duration, event: E) {
         self.cancel(&key);
         self.started += 1;
         let at = (now + after, self.started);
@@ -47,7 +58,7 @@ impl Timers {
         self.by_key.insert(key, at);
     }
 
-    fn cancel(&mut self, key: &TimerKey) {
+    fn cancel(&mut self, key: &K) {
         if let Some(at) = self.by_key.remove(key) {
             self.by_deadline.remove(&at);
         }
@@ -57,26 +68,24 @@ impl Timers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::group::GroupId;
 
     #[test]
     fn the_latest_start_of_a_key_counts_and_the_earliest_deadline_fires_first() {
         let begin = Instant::now();
         let ms = Duration::from_millis;
-        let key = |name: &str| TimerKey::Join(GroupId::from(name));
         let mut timers = Timers::default();
         for (name, after) in [("a", 10), ("b", 5), ("c", 5), ("a", 20), ("d", 1)] {
-            timers.start(key(name), begin, ms(after), TimerEvent::JoinDue);
+            timers.start(name, begin, ms(after), ());
         }
-        timers.cancel(&key("d"));
+        timers.cancel(&"d");
 
         assert_eq!(timers.next_deadline(), Some(begin + ms(5)));
         assert_eq!(timers.pop_due(begin + ms(4)), None);
         let mut due = |at| timers.pop_due(begin + ms(at)).map(|(key, _)| key);
-        assert_eq!(due(10), Some(key("b")));
-        assert_eq!(due(10), Some(key("c")));
+        assert_eq!(due(10), Some("b"));
+        assert_eq!(due(10), Some("c"));
         assert_eq!(due(10), None);
-        assert_eq!(due(20), Some(key("a")));
+        assert_eq!(due(20), Some("a"));
         assert_eq!(timers.next_deadline(), None);
         assert!(timers.by_key.is_empty());
     }

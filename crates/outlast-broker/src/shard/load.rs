@@ -4,7 +4,7 @@ use outlast_records::{BatchError, Offset, Timestamp, records, stored_batches};
 use outlast_storage::{PartitionLog, ReadError};
 use thiserror::Error;
 
-use crate::group::{GroupRecord, Groups, RecordError};
+use super::Machine;
 
 /// How much is read at once.
 const READ_BYTES: usize = 1024 * 1024;
@@ -12,13 +12,13 @@ const READ_BYTES: usize = 1024 * 1024;
 const MAX_DECOMPRESSED_BYTES: usize = 256 * 1024 * 1024;
 
 #[derive(Debug, Error)]
-pub enum LoadError {
+pub enum LoadError<E: std::error::Error + 'static> {
     #[error(transparent)]
     Read(#[from] ReadError),
     #[error("the batch at offset {at} can't be read: {source}")]
     Batch { at: Offset, source: BatchError },
     #[error("the record at offset {at} can't be read: {source}")]
-    Record { at: Offset, source: RecordError },
+    Record { at: Offset, source: E },
     #[error("the log ends at offset {end}, but nothing is there from {at} on")]
     Hole { at: Offset, end: Offset },
 }
@@ -30,12 +30,12 @@ pub(super) struct Loaded {
     pub bytes: usize,
 }
 
-/// Replays the durable part of the log into `groups`. May block on the disk.
-pub(super) fn replay(
+/// Replays the durable part of the log into `machine`. May block on the disk.
+pub(super) fn replay<M: Machine>(
     log: &PartitionLog,
-    groups: &mut Groups,
+    machine: &mut M,
     now: Timestamp,
-) -> Result<Loaded, LoadError> {
+) -> Result<Loaded, LoadError<M::RecordError>> {
     let end = log.high_watermark();
     let start = log.start_offset();
     let mut at = start;
@@ -49,7 +49,7 @@ pub(super) fn replay(
             for batch in stored_batches(chunk) {
                 let (header, batch) = batch.map_err(|source| LoadError::Batch { at, source })?;
                 bytes += batch.len();
-                // Markers of transactions; there are none whose offsets could be pending.
+                // Markers of transactions; there are none that these records could be part of.
                 if header.attributes.is_control() {
                     continue;
                 }
@@ -62,12 +62,10 @@ pub(super) fn replay(
                     if record.offset < start {
                         continue;
                     }
-                    let decoded = GroupRecord::decode(record.key, record.value);
-                    let decoded = decoded.map_err(|source| LoadError::Record {
-                        at: record.offset,
-                        source,
-                    })?;
-                    groups.replay(decoded, now);
+                    let at = record.offset;
+                    machine
+                        .replay(record.key, record.value, now)
+                        .map_err(|source| LoadError::Record { at, source })?;
                 }
             }
         }

@@ -11,8 +11,7 @@ use outlast_storage::{AppendSection, SectionOutcome};
 use tracing::{error, info, warn};
 
 use super::batches::batches;
-use super::shard::{InFlight, Inner, Shard, ShardError, State};
-use crate::group::GroupRecord;
+use super::{InFlight, Inner, Machine, Shard, ShardError, State};
 
 /// A log shorter than this is not rewritten.
 pub(super) const MIN_REWRITE_BYTES: usize = 1024 * 1024;
@@ -24,18 +23,20 @@ const LEADER_EPOCH: LeaderEpoch = LeaderEpoch(0);
 /// The records did not land where they belong: what they are based on was lost.
 struct Misplaced;
 
-impl Shard {
-    /// Hands the records of a command to the store. On an error the state is lost.
-    pub fn write(
+impl<M: Machine> Shard<M> {
+    /// Hands the records of a command to the store, and with them what it has for other partitions. On an error the
+    /// state is lost.
+    pub(super) fn write(
         &self,
-        inner: &mut Inner,
-        records: Vec<GroupRecord>,
+        inner: &mut Inner<M>,
+        records: Vec<M::Record>,
+        others: Vec<AppendSection>,
         now: Timestamp,
     ) -> Result<(), ShardError> {
-        let appended = match batches(records, now) {
-            Ok(batches) => self.append(inner, batches, None),
+        let appended = match batches::<M>(records, now) {
+            Ok(batches) => self.append(inner, batches, others, None),
             Err(error) => {
-                error!(shard = self.id.index, %error, "group records can't be written");
+                error!(shard = self.id.index, what = M::WHAT, %error, "records can't be written");
                 Err(Misplaced)
             }
         };
@@ -50,25 +51,28 @@ impl Shard {
 
     fn append(
         &self,
-        inner: &mut Inner,
+        inner: &mut Inner<M>,
         batches: Vec<CheckedBatch>,
+        others: Vec<AppendSection>,
         log_start: Option<Offset>,
     ) -> Result<(), Misplaced> {
         let sizes = batches.iter().map(CheckedBatch::size);
         let bytes: usize = sizes.sum();
         let log = inner.log.get_or_insert_with(|| self.store.log(self.id));
-        let append = self.store.append(vec![AppendSection {
+        let mut sections = vec![AppendSection {
             log: Arc::clone(log),
             batches,
             leader_epoch: LEADER_EPOCH,
-        }]);
+        }];
+        sections.extend(others);
+        let append = self.store.append_all(sections);
         let (base, last) = match append.sections.first() {
             Some(SectionOutcome::Appended {
                 base_offset,
                 last_offset,
             }) => (*base_offset, *last_offset),
             Some(SectionOutcome::Rejected(reason)) => {
-                warn!(shard = self.id.index, %reason, "group records were refused");
+                warn!(shard = self.id.index, what = M::WHAT, %reason, "records were refused");
                 return Err(Misplaced);
             }
             // Only producers with a sequence are told of duplicates, and one section has one outcome.
@@ -88,17 +92,17 @@ impl Shard {
         Ok(())
     }
 
-    fn rewrite_if_long(&self, inner: &mut Inner, now: Timestamp) -> Result<(), Misplaced> {
+    fn rewrite_if_long(&self, inner: &mut Inner<M>, now: Timestamp) -> Result<(), Misplaced> {
         if inner.log_bytes <= inner.rewrite_at_bytes {
             return Ok(());
         }
-        let State::Ready(groups) = &inner.state else {
+        let State::Ready(machine) = &inner.state else {
             return Ok(());
         };
-        let snapshot = match batches(groups.snapshot(), now) {
+        let snapshot = match batches::<M>(machine.snapshot(), now) {
             Ok(snapshot) => snapshot,
             Err(error) => {
-                error!(shard = self.id.index, %error, "the group log can't be rewritten");
+                error!(shard = self.id.index, what = M::WHAT, %error, "the state log can't be rewritten");
                 inner.rewrite_at_bytes = inner.log_bytes.saturating_mul(2);
                 return Ok(());
             }
@@ -111,9 +115,10 @@ impl Shard {
         let from = inner.log_bytes;
         info!(
             shard = self.id.index,
+            what = M::WHAT,
             from,
             to = live,
-            "rewriting the group log"
+            "rewriting a state log"
         );
         if snapshot.is_empty() {
             // Nothing is left to say: all can go once the last word, just appended, is durable.
@@ -122,7 +127,7 @@ impl Shard {
             }
         } else {
             let start = inner.end;
-            self.append(inner, snapshot, Some(start))?;
+            self.append(inner, snapshot, Vec::new(), Some(start))?;
         }
         inner.log_bytes = live;
         Ok(())

@@ -7,7 +7,7 @@ use outlast_storage::AppendError;
 use tokio::time::{Instant, sleep_until};
 use tracing::{error, warn};
 
-use super::shard::{InFlight, Shard, State};
+use super::{InFlight, Machine, Shard, State};
 
 const READ_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
@@ -20,9 +20,9 @@ enum Next {
     Stop,
 }
 
-impl Shard {
+impl<M: Machine> Shard<M> {
     /// Ends when the shard is closed.
-    pub async fn drive(self: Arc<Shard>) {
+    pub async fn drive(self: Arc<Shard<M>>) {
         let mut waiting: Option<InFlight> = None;
         let mut load_at = None;
         loop {
@@ -69,12 +69,12 @@ impl Shard {
         }
     }
 
-    async fn load_elsewhere(self: Arc<Shard>) -> bool {
+    async fn load_elsewhere(self: Arc<Shard<M>>) -> bool {
         let shard = self;
         tokio::task::spawn_blocking(move || shard.load())
             .await
             .unwrap_or_else(|error| {
-                error!(%error, "reading a group log did not come to an end");
+                error!(what = M::WHAT, %error, "reading a state log did not come to an end");
                 false
             })
     }
@@ -91,7 +91,7 @@ impl Shard {
                 if let Some(start) = start
                     && let Err(error) = self.store.advance_log_start(self.id, start).await
                 {
-                    warn!(shard = self.id.index, %error, "the group log stays long for now");
+                    warn!(shard = self.id.index, what = M::WHAT, %error, "the state log stays long for now");
                 }
             }
             Err(AppendError::Full) => {
@@ -99,13 +99,14 @@ impl Shard {
                 if matches!(inner.state, State::Ready(_)) {
                     warn!(
                         shard = self.id.index,
-                        "the disk is full: group changes were lost"
+                        what = M::WHAT,
+                        "the disk is full: changes were lost"
                     );
                     self.lose_state(&mut inner, State::Stale);
                 }
             }
             Err(error @ (AppendError::Failed(_) | AppendError::ShutDown)) => {
-                warn!(shard = self.id.index, %error, "the groups are closed");
+                warn!(shard = self.id.index, what = M::WHAT, %error, "the shard is closed");
                 self.close();
             }
         }
@@ -134,17 +135,20 @@ impl Shard {
         let mut inner = self.inner.lock();
         let now = Instant::now();
         while let Some((key, event)) = inner.timers.pop_due(now) {
-            let fired = self.run_locked(&mut inner, |groups, now, fx| {
-                groups.timer_fired(&key, event, now, fx);
+            let fired = self.run_locked(&mut inner, |machine, now, fx| {
+                machine.timer_fired(&key, event, now, fx);
+                ((), Vec::new())
             });
             if fired.is_err() {
                 return;
             }
         }
         if inner.expire_at <= now {
-            inner.expire_at = now + self.config.expiry_interval();
+            inner.expire_at = now + M::expiry_interval(&self.world);
             // After an error the shard loads again, and what has expired is found at the next turn.
-            let _ = self.run_locked(&mut inner, |groups, now, fx| groups.expire(now, fx));
+            let _ = self.run_locked(&mut inner, |machine, now, fx| {
+                (machine.expire(now, fx), Vec::new())
+            });
         }
     }
 }

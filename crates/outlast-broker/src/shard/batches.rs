@@ -1,10 +1,10 @@
-//! Group records as record batches, ready for the log.
+//! Records of a state machine as record batches, ready for the log.
 
 use outlast_protocol::EncodeError;
 use outlast_records::{BatchBuilder, BatchError, CheckedBatch, Compression, NewRecord, Timestamp};
 use thiserror::Error;
 
-use crate::group::GroupRecord;
+use super::Machine;
 
 /// A batch is closed when it has reached this size, so that a reader needs little memory at a time.
 const BATCH_BYTES: usize = 256 * 1024;
@@ -17,14 +17,14 @@ pub(super) enum BatchesError {
     Batch(#[from] BatchError),
 }
 
-pub(super) fn batches(
-    records: impl IntoIterator<Item = GroupRecord>,
+pub(super) fn batches<M: Machine>(
+    records: impl IntoIterator<Item = M::Record>,
     now: Timestamp,
 ) -> Result<Vec<CheckedBatch>, BatchesError> {
     let mut batches = Vec::new();
     let mut builder = BatchBuilder::new(Compression::None);
     for record in records {
-        let (key, value) = record.encode()?;
+        let (key, value) = M::encode(&record)?;
         builder.append(NewRecord {
             timestamp: now,
             key: Some(&key),
