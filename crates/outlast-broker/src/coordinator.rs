@@ -13,6 +13,7 @@ mod members;
 mod offset_commit;
 mod offset_fetch;
 mod shard;
+mod transactions;
 
 #[cfg(test)]
 mod tests;

@@ -32,6 +32,7 @@ mod join;
 mod leave;
 mod member;
 mod offsets;
+mod pending;
 mod rebalance;
 mod records;
 mod static_member;
@@ -57,6 +58,8 @@ pub use ids::{GenerationId, GroupId, InstanceId, MemberId};
 pub use join::Join;
 pub use member::Member;
 pub use offsets::{CommittedOffset, Offsets};
+use pending::PendingOffsets;
+pub(crate) use pending::txn_commit_error;
 pub(crate) use rebalance::{join_error, sync_error};
 pub use records::{GroupRecord, RecordError};
 
@@ -75,6 +78,8 @@ pub struct Groups {
     config: Arc<GroupConfig>,
     // Ordered, so that what a command writes depends on nothing but the state.
     groups: BTreeMap<GroupId, Group>,
+    /// What open transactions have committed.
+    pending: PendingOffsets,
     /// Records of kinds that this version doesn't know, kept for one that does.
     unknown: BTreeMap<Bytes, Bytes>,
 }
@@ -84,6 +89,7 @@ impl Groups {
         Groups {
             config,
             groups: BTreeMap::new(),
+            pending: PendingOffsets::default(),
             unknown: BTreeMap::new(),
         }
     }

@@ -34,6 +34,8 @@ mod topic_changes;
 mod topic_config;
 mod topic_name;
 mod topics;
+mod transactions;
+pub mod txn;
 
 pub use broker::Broker;
 pub use broker_config::{BrokerConfig, BrokerKey, NODE_ID};

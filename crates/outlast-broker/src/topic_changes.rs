@@ -16,7 +16,7 @@ use crate::broker_config::{BrokerConfig, MAX_PARTITIONS, NODE_ID};
 use crate::error::ApiError;
 use crate::metadata::{MetadataImage, MetadataRecord, TopicImage};
 use crate::topic_config::{self, ConfigMap};
-use crate::topic_name::{self, CONSUMER_OFFSETS};
+use crate::topic_name::{self, CONSUMER_OFFSETS, TRANSACTION_STATE};
 use crate::topics::effective_topic_defaults;
 
 /// The default marker in CreateTopics.
@@ -288,7 +288,7 @@ pub async fn auto_create(broker: &Arc<Broker>, names: Vec<Str>) -> HashMap<Str, 
     }
 }
 
-/// `__consumer_offsets` gets the settings that Kafka gives it, other topics the broker's defaults.
+/// The coordinators' topics get the settings that Kafka gives them, other topics the broker's defaults.
 fn auto_topic(config: &BrokerConfig, name: &Str) -> CreatableTopic {
     use outlast_protocol::messages::create_topics::CreatableTopicConfig;
     let mut topic = CreatableTopic {
@@ -297,11 +297,16 @@ fn auto_topic(config: &BrokerConfig, name: &Str) -> CreatableTopic {
         replication_factor: -1,
         ..Default::default()
     };
-    if &**name == CONSUMER_OFFSETS {
-        topic.num_partitions = config.offsets_topic_num_partitions;
+    let compression = match &**name {
+        CONSUMER_OFFSETS => Some((config.offsets_topic_num_partitions, "producer")),
+        TRANSACTION_STATE => Some((config.transaction_state_log_num_partitions, "uncompressed")),
+        _ => None,
+    };
+    if let Some((partitions, compression)) = compression {
+        topic.num_partitions = partitions;
         let settings = [
             ("cleanup.policy", "compact"),
-            ("compression.type", "producer"),
+            ("compression.type", compression),
             ("segment.bytes", "104857600"),
         ];
         topic.configs = settings

@@ -6,12 +6,13 @@ use thiserror::Error;
 const MAX_LENGTH: usize = 249;
 
 pub const CONSUMER_OFFSETS: &str = "__consumer_offsets";
+pub const TRANSACTION_STATE: &str = "__transaction_state";
 
 /// Topics that clients may read but not write.
 pub fn is_internal(name: &str) -> bool {
     matches!(
         name,
-        CONSUMER_OFFSETS | "__transaction_state" | "__share_group_state"
+        CONSUMER_OFFSETS | TRANSACTION_STATE | "__share_group_state"
     )
 }
 
@@ -19,7 +20,7 @@ pub fn is_internal(name: &str) -> bool {
 pub fn is_reserved(name: &str) -> bool {
     matches!(
         name,
-        "__cluster_metadata" | "__transaction_state" | "__share_group_state"
+        "__cluster_metadata" | "__share_group_state"
     )
 }
 

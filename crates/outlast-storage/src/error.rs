@@ -129,6 +129,9 @@ pub enum Rejection {
     /// The whole append was turned away because another of its sections was (`append_all` only).
     #[error("another section of the same append was rejected")]
     OtherSection,
+    /// What the append is based on was not written (`append_if` and `append_all_if` only).
+    #[error("what this follows could not be written")]
+    Overtaken,
     /// The store takes no appends any more.
     #[error(transparent)]
     Store(AppendError),

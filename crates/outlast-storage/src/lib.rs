@@ -85,5 +85,5 @@ pub use partition::{FetchedBatches, PartitionLog, Retention, TimedOffset};
 pub use producers::ActiveProducer;
 pub use recovery::RecoveryReport;
 pub use segment::AbortedTxn;
-pub use store::{Append, AppendPermit, AppendSection, SectionOutcome, Store};
+pub use store::{Append, AppendPermit, AppendSection, Expected, SectionOutcome, Store};
 pub use watch::{Marked, Watcher};

@@ -36,6 +36,14 @@ pub struct AppendSection {
     pub leader_epoch: LeaderEpoch,
 }
 
+/// What an append is based on: this log ends at this offset, appends in flight included. When a failed write took back what
+/// was there, it does not.
+#[derive(Clone)]
+pub struct Expected {
+    pub log: Arc<PartitionLog>,
+    pub end: Offset,
+}
+
 /// What became of an append, and the promise that it is durable.
 pub struct Append {
     /// In the order of the sections. Offsets are final once `durable` resolves to `Ok`, and void otherwise.
@@ -229,20 +237,43 @@ impl Store {
     /// Appends all sections or, when one is not accepted (or is a repeat), none. They must be of different partitions.
     pub fn append_all(&self, sections: Vec<AppendSection>) -> Append {
         let mut queue = self.shared.sequencer.lock();
+        self.append_all_locked(&mut queue, sections)
+    }
+
+    fn append_all_locked(&self, queue: &mut Queue, sections: Vec<AppendSection>) -> Append {
         let checks: Vec<_> = sections
             .iter()
             .map(|section| section.log.check(&section.batches))
             .collect();
         if checks.iter().all(Result::is_ok) {
-            return self.shared.append(&mut queue, sections);
+            return self.shared.append(queue, sections);
         }
         let outcome = |check| match check {
             Ok(()) => SectionOutcome::Rejected(Rejection::OtherSection),
-            Err(refusal) => refused(refusal, &queue),
+            Err(refusal) => refused(refusal, queue),
         };
         Append {
             sections: checks.into_iter().map(outcome).collect(),
             durable: Durable::ready(Ok(())),
+        }
+    }
+
+    /// As [`Store::append`], or nothing if what it is based on is not there. Entries become durable in the order of the
+    /// calls: what is appended here can't outlive what was expected.
+    pub fn append_if(&self, expected: &[Expected], sections: Vec<AppendSection>) -> Append {
+        let mut queue = self.shared.sequencer.lock();
+        match is_there(expected) {
+            true => self.shared.append(&mut queue, sections),
+            false => overtaken(&sections),
+        }
+    }
+
+    /// As [`Store::append_all`], or nothing if what it is based on is not there.
+    pub fn append_all_if(&self, expected: &[Expected], sections: Vec<AppendSection>) -> Append {
+        let mut queue = self.shared.sequencer.lock();
+        match is_there(expected) {
+            true => self.append_all_locked(&mut queue, sections),
+            false => overtaken(&sections),
         }
     }
 
@@ -562,6 +593,20 @@ impl Shared {
         let commit = queue.push_control(QueuedSection { log, content });
         self.sequencer.notify();
         commit
+    }
+}
+
+fn is_there(expected: &[Expected]) -> bool {
+    expected
+        .iter()
+        .all(|expected| expected.log.end_offset() == expected.end)
+}
+
+fn overtaken(sections: &[AppendSection]) -> Append {
+    let rejected = |_| SectionOutcome::Rejected(Rejection::Overtaken);
+    Append {
+        sections: sections.iter().map(rejected).collect(),
+        durable: Durable::ready(Ok(())),
     }
 }
 
