@@ -21,6 +21,7 @@ use crate::metrics::BrokerMetrics;
 use crate::producer_ids::ProducerIds;
 use crate::random::{self, Random};
 use crate::topics::{Topic, Topics};
+use crate::transactions::{LazyTransactions, TransactionCoordinator};
 
 pub struct Broker {
     pub(crate) config: BrokerConfig,
@@ -32,6 +33,7 @@ pub struct Broker {
     pub(crate) producer_ids: ProducerIds,
     pub(crate) fetch_sessions: FetchSessions,
     groups: LazyGroups,
+    transactions: LazyTransactions,
     pub(crate) metrics: BrokerMetrics,
     pub(crate) cluster_id: Str,
     /// True from the broker's shutdown on: nobody waits any longer.
@@ -61,6 +63,7 @@ impl Broker {
             producer_ids: ProducerIds::default(),
             fetch_sessions: FetchSessions::new(config.max_fetch_sessions),
             groups: LazyGroups::default(),
+            transactions: LazyTransactions::default(),
             config,
             store,
             clock,
@@ -72,6 +75,7 @@ impl Broker {
             closing: watch::Sender::new(false),
         });
         broker.groups.open_existing(&broker).await;
+        broker.transactions.open_existing(&broker).await;
         Ok(broker)
     }
 
@@ -91,6 +95,7 @@ impl Broker {
     /// Answers the fetches that wait, and stops what runs in the background. The store is the caller's to shut down, after this.
     pub async fn shutdown(&self) {
         self.closing.send_replace(true);
+        self.transactions.shutdown();
         self.groups.shutdown();
     }
 
@@ -112,6 +117,18 @@ impl Broker {
     /// The group coordinator, if there ever was a group.
     pub(crate) fn opened_groups(&self) -> Option<&GroupCoordinator> {
         self.groups.opened()
+    }
+
+    /// The transaction coordinator; the first caller brings `__transaction_state` into being.
+    pub(crate) async fn transactions(
+        self: &Arc<Self>,
+    ) -> Result<&TransactionCoordinator, ApiError> {
+        self.transactions.get(self).await
+    }
+
+    /// The transaction coordinator, if there ever was a transactional producer.
+    pub(crate) fn opened_transactions(&self) -> Option<&TransactionCoordinator> {
+        self.transactions.opened()
     }
 
     /// Makes a change of metadata durable and visible; changes follow one another.

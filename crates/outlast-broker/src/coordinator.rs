@@ -30,6 +30,8 @@ use uuid::Uuid;
 
 use crate::group::{Effects, Group, GroupConfig, GroupState, Groups};
 use crate::random::Random;
+pub(crate) use hash::shard_of;
+pub(crate) use transactions::Pending;
 use shard::{Shard, ShardError};
 
 /// What the coordinator must know about topics: offsets are committed for those that exist.

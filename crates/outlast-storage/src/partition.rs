@@ -302,6 +302,26 @@ impl State {
         }
     }
 
+    /// The aborted transactions that began in a segment and ended in a write-ahead log file.
+    pub(crate) fn aborted_across(&self) -> Vec<AbortedTxn> {
+        let first_wal = self
+            .extents
+            .iter()
+            .find(|extent| extent.wal_number().is_some());
+        let from = first_wal.map_or(Offset(i64::MAX), |extent| extent.base);
+        let mut ended = self.aborted.ended_in(from, Offset(i64::MAX));
+        ended.retain(|txn| !self.in_wal(txn.first_offset) && self.in_wal(txn.last_offset));
+        ended
+    }
+
+    /// Whether the batch of this offset lies in a write-ahead log file.
+    pub(crate) fn in_wal(&self, offset: Offset) -> bool {
+        let at = self.extents.partition_point(|extent| extent.next <= offset);
+        self.extents
+            .get(at)
+            .is_some_and(|extent| extent.base <= offset && extent.wal_number().is_some())
+    }
+
     /// Offsets below `to` were given out.
     pub(crate) fn raise_end(&mut self, to: Offset) {
         self.high_watermark = self.high_watermark.max(to);

@@ -376,12 +376,17 @@ impl ProducerTable {
             .entry(header.producer_id)
             .or_insert_with(|| ProducerEntry::new(header.producer_epoch));
         // What a newer side-car remembers has seen this batch, and perhaps the transaction after it.
-        let seen = sequence < entry.changed_in
-            || header.producer_epoch < entry.epoch
-            || (marker.is_none()
-                && header.producer_epoch == entry.epoch
-                && header.last_offset() <= entry.last_offset());
-        if seen {
+        let seen = match marker {
+            // It ended a transaction before the one that is open.
+            Some(_) => entry
+                .txn_first_offset
+                .is_some_and(|first| header.base_offset < first),
+            None => {
+                header.producer_epoch == entry.epoch
+                    && header.last_offset() <= entry.last_offset()
+            }
+        };
+        if seen || sequence < entry.changed_in || header.producer_epoch < entry.epoch {
             return None;
         }
         let before = entry.txn_first_offset;

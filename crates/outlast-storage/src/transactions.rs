@@ -3,7 +3,8 @@
 //! A read_committed consumer reads up to the last stable offset and is told which transactions below it were aborted,
 //! so that it can skip their records. That list must be complete for what is left of the log, wherever the log's
 //! bytes lie: it is kept whole in memory, and each entry is remembered where its abort marker lies, by the side-car of a
-//! write-ahead log file or the index of a segment. An entry goes when the log start has passed its marker.
+//! write-ahead log file or the index of a segment; by the manifest, too, when only its marker is still in the write-ahead
+//! log. An entry goes when the log start has passed its marker.
 
 use std::collections::VecDeque;
 
@@ -81,18 +82,39 @@ impl AbortedTxns {
     }
 }
 
-/// On disk: 32 bytes each.
-pub(crate) fn encode_aborted(aborted: &[AbortedTxn], out: &mut Vec<u8>) {
-    out.put_count(aborted.len());
-    for txn in aborted {
-        out.put_i64(txn.producer_id.0);
-        out.put_i64(txn.first_offset.0);
-        out.put_i64(txn.last_offset.0);
-        out.put_i64(txn.last_stable_offset.0);
+/// On disk, behind everything else: those lists of several partitions that are not empty, each with its partition's place; 32
+/// bytes a transaction.
+pub(crate) fn encode_aborted_lists<'a>(
+    lists: impl Iterator<Item = &'a Vec<AbortedTxn>> + Clone,
+    out: &mut Vec<u8>,
+) {
+    let lists = lists.enumerate().filter(|(_, list)| !list.is_empty());
+    out.put_count(lists.clone().count());
+    for (at, list) in lists {
+        out.put_count(at);
+        out.put_count(list.len());
+        for txn in list {
+            out.put_i64(txn.producer_id.0);
+            out.put_i64(txn.first_offset.0);
+            out.put_i64(txn.last_offset.0);
+            out.put_i64(txn.last_stable_offset.0);
+        }
     }
 }
 
-pub(crate) fn decode_aborted(fields: &mut Fields<'_>) -> Result<Vec<AbortedTxn>, Short> {
+pub(crate) fn decode_aborted_lists(
+    fields: &mut Fields<'_>,
+) -> Result<Vec<(usize, Vec<AbortedTxn>)>, Short> {
+    // What was written before there were transactions ends here.
+    if fields.remaining() == 0 {
+        return Ok(Vec::new());
+    }
+    (0..fields.count(8)?)
+        .map(|_| Ok((fields.u32()? as usize, decode_list(fields)?)))
+        .collect()
+}
+
+fn decode_list(fields: &mut Fields<'_>) -> Result<Vec<AbortedTxn>, Short> {
     (0..fields.count(32)?)
         .map(|_| {
             Ok(AbortedTxn {

@@ -1,8 +1,8 @@
-//! Which shard a group belongs to: Kafka's rule, so that a group keeps its partition of
-//! `__consumer_offsets` when it moves between Kafka and Outlast.
+//! Which shard a group or a transactional id belongs to: Kafka's rule, so that it keeps its partition of the
+//! coordinator's topic when it moves between Kafka and Outlast.
 
 /// Java's `String.hashCode` without its sign, modulo the number of partitions.
-pub(super) fn shard_of(group_id: &str, partitions: usize) -> usize {
+pub(crate) fn shard_of(group_id: &str, partitions: usize) -> usize {
     let hash = group_id.encode_utf16().fold(0i32, |hash, unit| {
         hash.wrapping_mul(31).wrapping_add(i32::from(unit))
     });

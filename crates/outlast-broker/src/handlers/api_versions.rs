@@ -1,6 +1,8 @@
 //! ApiVersions: which requests this broker serves (KIP-35, KIP-511).
 
-use outlast_protocol::messages::api_versions::ApiVersion;
+use outlast_protocol::messages::api_versions::{
+    ApiVersion, FinalizedFeatureKey, SupportedFeatureKey,
+};
 use outlast_protocol::messages::{ApiVersionsRequest, ApiVersionsResponse};
 use outlast_protocol::{ApiKey, ErrorCode, Str};
 
@@ -26,8 +28,33 @@ pub(crate) async fn handle(
     }
     ApiVersionsResponse {
         api_keys: api_keys(),
+        supported_features: supported_features(context.version),
+        finalized_features_epoch: FEATURES_EPOCH,
+        finalized_features: vec![FinalizedFeatureKey {
+            name: TRANSACTION_VERSION.into(),
+            max_version_level: 2,
+            min_version_level: 2,
+        }],
         ..Default::default()
     }
+}
+
+/// Version 2 of the transaction protocol (KIP-890) is what clients choose theirs by.
+const TRANSACTION_VERSION: &str = "transaction.version";
+/// The features never change.
+const FEATURES_EPOCH: i64 = 0;
+/// Clients of before take a lowest version of 0 for an error.
+const FIRST_VERSION_WITH_ZERO: i16 = 4;
+
+fn supported_features(version: i16) -> Vec<SupportedFeatureKey> {
+    if version < FIRST_VERSION_WITH_ZERO {
+        return Vec::new();
+    }
+    vec![SupportedFeatureKey {
+        name: TRANSACTION_VERSION.into(),
+        min_version: 0,
+        max_version: 2,
+    }]
 }
 
 /// The answer to a version that isn't served, in version 0, which every client can read. It names only the versions of

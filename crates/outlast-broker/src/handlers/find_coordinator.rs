@@ -1,4 +1,5 @@
-//! FindCoordinator: which broker coordinates a group. The first group brings `__consumer_offsets` into being.
+//! FindCoordinator: which broker coordinates a group or a transactional id. The first group brings `__consumer_offsets` into
+//! being, the first transactional id `__transaction_state`.
 
 use outlast_protocol::messages::find_coordinator::Coordinator;
 use outlast_protocol::messages::{FindCoordinatorRequest, FindCoordinatorResponse};
@@ -41,11 +42,7 @@ pub(crate) async fn handle(
 async fn find(context: &RequestContext<'_>, key_type: i8) -> Result<(), ApiError> {
     match key_type {
         GROUP => context.broker.groups().await.map(|_| ()),
-        // The one code at which every client library gives up at once instead of trying again.
-        TRANSACTION => Err(ApiError::new(
-            ErrorCode::TransactionalIdAuthorizationFailed,
-            "this release of Outlast has no transactions yet: use an idempotent producer without transactional.id",
-        )),
+        TRANSACTION => context.broker.transactions().await.map(|_| ()),
         other => Err(ApiError::new(
             ErrorCode::InvalidRequest,
             format!("coordinators of type {other} are not known here"),

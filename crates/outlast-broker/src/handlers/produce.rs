@@ -22,6 +22,7 @@ use crate::dispatch::RequestContext;
 use crate::error::{ApiError, CloseConnection};
 use crate::topic_config::TopicConfig;
 use crate::topics::{Topic, TopicTable};
+use crate::transactions::{self, Addressed};
 
 /// Topics are named by id from this version on.
 const TOPIC_IDS: i16 = 13;
@@ -42,11 +43,19 @@ pub(crate) async fn handle(
     request: ProduceRequest,
 ) -> Result<Option<ProduceResponse>, CloseConnection> {
     let acks = request.acks;
+    let id = request.transactional_id.clone();
     let (mut response, mut places, sections) = check(context, request);
-    let append = context.broker.store.append(sections);
+    let append = transactions::append(context.broker, id.as_ref(), context.version, sections);
     let mut duplicates: HashMap<usize, Durable> = HashMap::new();
     for (at, (place, outcome)) in places.iter_mut().zip(append.sections).enumerate() {
         let answer = place.answer(&mut response);
+        let outcome = match outcome {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                fail(answer, error);
+                continue;
+            }
+        };
         match outcome {
             SectionOutcome::Appended { base_offset, .. } => answer.base_offset = base_offset.0,
             // The client sent it again because it missed the answer: it gets the first one.
@@ -130,7 +139,7 @@ fn unacknowledged(response: &ProduceResponse) -> Option<CloseConnection> {
 fn check(
     context: &RequestContext<'_>,
     request: ProduceRequest,
-) -> (ProduceResponse, Vec<Place>, Vec<AppendSection>) {
+) -> (ProduceResponse, Vec<Place>, Vec<Addressed>) {
     let table = context.broker.topics.load();
     let now = context.broker.clock.now();
     let refused = refuse(&request);
@@ -151,15 +160,15 @@ fn check(
             };
             let checked = topic.as_ref().map_err(Clone::clone);
             match checked.and_then(|topic| section(context.version, topic, partition, acks, now)) {
-                Ok((section, log_append_time)) => {
-                    let log = section.log.clone();
+                Ok((addressed, log_append_time)) => {
+                    let log = addressed.section.log.clone();
                     places.push(Place {
                         topic: topic_at,
                         partition: partition_at,
                         log,
                         log_append_time,
                     });
-                    sections.push(section);
+                    sections.push(addressed);
                 }
                 Err(error) => fail(&mut answer, error),
             }
@@ -180,14 +189,7 @@ fn refuse(request: &ProduceRequest) -> Option<ApiError> {
         let message = format!("acks is {}, it must be 0, 1 or -1 (all)", request.acks);
         return Some(ApiError::new(ErrorCode::InvalidRequiredAcks, message));
     }
-    request.transactional_id.as_ref().map(|_| no_transactions())
-}
-
-fn no_transactions() -> ApiError {
-    ApiError::new(
-        ErrorCode::InvalidTxnState,
-        "this release of Outlast has no transactions yet",
-    )
+    None
 }
 
 fn find_topic(
@@ -218,7 +220,7 @@ fn section(
     data: PartitionProduceData,
     acks: i16,
     now: Timestamp,
-) -> Result<(AppendSection, Timestamp), ApiError> {
+) -> Result<(Addressed, Timestamp), ApiError> {
     let partition = topic.partition(data.index)?;
     if acks == ACKS_ALL && topic.config.min_insync_replicas > 1 {
         let message = format!(
@@ -244,7 +246,12 @@ fn section(
         batches: vec![batch],
         leader_epoch: partition.leader_epoch,
     };
-    Ok((section, log_append_time))
+    let addressed = Addressed {
+        topic: topic.name.clone(),
+        partition: data.index,
+        section,
+    };
+    Ok((addressed, log_append_time))
 }
 
 /// Checks what came for one partition, and changes it only where the topic's configuration says so.
@@ -265,9 +272,6 @@ fn checked_batch(
         timestamp_after_max_ms: config.timestamp_after_max_ms,
     };
     let mut batch = check_produced(records, &rules)?;
-    if batch.header().attributes.is_transactional() {
-        return Err(no_transactions());
-    }
     let compression = batch.header().attributes.compression()?;
     if version < 7 && compression == Compression::Zstd {
         let message = "zstd needs Produce v7 or later: use a newer client or another compression";

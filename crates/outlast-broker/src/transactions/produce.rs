@@ -1,22 +1,173 @@
 //! Transactional produce requests: records are appended to partitions that have joined their producer's transaction, and
 //! to no others.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use outlast_protocol::{ErrorCode, Str};
-use outlast_storage::Expected;
+use outlast_storage::{AppendSection, Durable, Expected, SectionOutcome};
 
 use super::TransactionCoordinator;
+use crate::broker::Broker;
+use crate::error::ApiError;
 use crate::shard::ShardError;
 use crate::txn::{Partitions, Producer, Transactions, TxnVersion};
 
+/// From this version of Produce on, a request brings its partitions into the transaction (KIP-890).
+const FIRST_VERSION_THAT_JOINS: i16 = 12;
+/// From this version on, clients know TRANSACTION_ABORTABLE.
+const FIRST_VERSION_WITH_ABORTABLE: i16 = 11;
+
+/// Batches for a partition, by its name.
+pub(crate) struct Addressed {
+    pub topic: Str,
+    pub partition: i32,
+    pub section: AppendSection,
+}
+
+/// What became of each section, in their order, and the promise for those that were appended.
+pub(crate) struct Appended {
+    pub sections: Vec<Result<SectionOutcome, ApiError>>,
+    pub durable: Durable,
+}
+
+/// Appends what a produce request brought, within a transaction and outside. Doesn't wait.
+pub(crate) fn append(
+    broker: &Arc<Broker>,
+    id: Option<&Str>,
+    api_version: i16,
+    sections: Vec<Addressed>,
+) -> Appended {
+    let producers: BTreeSet<Producer> = sections.iter().filter_map(producer_of).collect();
+    let Some(producer) = producers.first().copied() else {
+        return append_verified(broker, &[], sections, |_| Ok(()));
+    };
+    let refuse_all = |code: ErrorCode, message: &str| Appended {
+        sections: sections
+            .iter()
+            .map(|_| Err(ApiError::new(code, message)))
+            .collect(),
+        durable: Durable::ready(Ok(())),
+    };
+    let Some(id) = id else {
+        return refuse_all(
+            ErrorCode::TransactionalIdAuthorizationFailed,
+            "there are transactional records, but no transactional id",
+        );
+    };
+    if producers.len() > 1 {
+        return refuse_all(
+            ErrorCode::InvalidProducerIdMapping,
+            "there are records of more than one transactional producer",
+        );
+    }
+    let version = match api_version {
+        FIRST_VERSION_THAT_JOINS.. => TxnVersion::V2,
+        _ => TxnVersion::V0,
+    };
+    let partitions: Partitions = sections
+        .iter()
+        .filter(|addressed| producer_of(addressed).is_some())
+        .map(|addressed| (&addressed.topic, addressed.partition))
+        .collect();
+    let refused = |code| produce_error(code, api_version);
+    let mut sections = Some(sections);
+    let appended = broker
+        .opened_transactions()
+        .ok_or(ErrorCode::InvalidProducerIdMapping)
+        .and_then(|coordinator| {
+            coordinator.append_in(id, producer, version, &partitions, |verifier, based_on| {
+                let sections = sections.take().unwrap_or_default();
+                append_verified(broker, based_on, sections, |addressed| {
+                    let checked = verifier.check(&addressed.topic, addressed.partition);
+                    checked.map_err(refused)
+                })
+            })
+        });
+    appended.unwrap_or_else(|code| {
+        let sections = sections.take().unwrap_or_default();
+        append_verified(broker, &[], sections, |_| Err(refused(code)))
+    })
+}
+
+/// Appends what is outside of transactions, and of the rest what `verify` lets through.
+fn append_verified(
+    broker: &Arc<Broker>,
+    based_on: &[Expected],
+    sections: Vec<Addressed>,
+    verify: impl Fn(&Addressed) -> Result<(), ApiError>,
+) -> Appended {
+    let mut kept = Vec::with_capacity(sections.len());
+    let mut refused = Vec::with_capacity(sections.len());
+    for addressed in sections {
+        let verified = match producer_of(&addressed) {
+            Some(_) => verify(&addressed),
+            None => Ok(()),
+        };
+        if verified.is_ok() {
+            kept.push(addressed.section);
+        }
+        refused.push(verified.err());
+    }
+    let append = broker.store.append_if(based_on, kept);
+    let mut outcomes = append.sections.into_iter();
+    let sections = refused.into_iter().map(|refused| match refused {
+        Some(error) => Err(error),
+        None => outcomes
+            .next()
+            .ok_or_else(|| ErrorCode::UnknownServerError.into()),
+    });
+    Appended {
+        sections: sections.collect(),
+        durable: append.durable,
+    }
+}
+
+/// The producer of a section with transactional records.
+fn producer_of(addressed: &Addressed) -> Option<Producer> {
+    let headers = addressed.section.batches.iter().map(|batch| batch.header());
+    let mut transactional = headers.filter(|header| {
+        header.attributes.is_transactional() && header.has_producer()
+    });
+    let header = transactional.next()?;
+    Some(Producer {
+        id: header.producer_id,
+        epoch: header.producer_epoch,
+    })
+}
+
+/// What producers of this version make the right thing of.
+fn produce_error(code: ErrorCode, api_version: i16) -> ApiError {
+    let seen = match code {
+        // Not fatal: the producer aborts and goes on.
+        ErrorCode::ProducerFenced => ErrorCode::InvalidProducerEpoch,
+        ErrorCode::TransactionAbortable if api_version < FIRST_VERSION_WITH_ABORTABLE => {
+            ErrorCode::InvalidTxnState
+        }
+        ErrorCode::ConcurrentTransactions if api_version < FIRST_VERSION_THAT_JOINS => {
+            ErrorCode::NotEnoughReplicas
+        }
+        // Tried again without a look at the metadata.
+        ErrorCode::CoordinatorLoadInProgress | ErrorCode::CoordinatorNotAvailable => {
+            ErrorCode::NotEnoughReplicas
+        }
+        other => other,
+    };
+    ApiError::new(
+        seen,
+        format!("the partition is not part of the producer's transaction: {code}"),
+    )
+}
+
 /// Whether what a producer sends to a partition may be appended; good for as long as it is lent.
-pub(crate) struct Verifier<'a> {
+pub(super) struct Verifier<'a> {
     txns: &'a Transactions,
     id: &'a str,
     producer: Producer,
 }
 
 impl Verifier<'_> {
-    pub(crate) fn check(&self, topic: &str, partition: i32) -> Result<(), ErrorCode> {
+    pub(super) fn check(&self, topic: &str, partition: i32) -> Result<(), ErrorCode> {
         self.txns.verify(self.id, self.producer, topic, partition)
     }
 }
@@ -25,7 +176,7 @@ impl TransactionCoordinator {
     /// Brings partitions into the transaction first, where the client leaves that to the broker (TV2). Then `append` may
     /// append what the verifier lets through, on the condition that it is given. Doesn't wait: its records become durable
     /// before what `append` appends.
-    pub(crate) fn append_in<R>(
+    pub(super) fn append_in<R>(
         &self,
         id: &Str,
         producer: Producer,

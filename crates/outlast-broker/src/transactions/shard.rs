@@ -15,7 +15,7 @@ use crate::txn::{Effects, News, Producer, RecordError, Transactions, TxnConfig, 
 pub(super) type Shard = crate::shard::Shard<Transactions>;
 
 /// What the shards share.
-pub(crate) struct World {
+pub struct World {
     pub(super) config: Arc<TxnConfig>,
     /// To the task that sees to what nobody waits for.
     pub(super) news: UnboundedSender<News>,

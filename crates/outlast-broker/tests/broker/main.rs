@@ -13,3 +13,4 @@ mod hostile;
 mod produce;
 mod restart;
 mod topics;
+mod transactions;

@@ -171,6 +171,7 @@ fn remembered_fields(record: &PartitionRecord) -> Fields {
         ("log_end", n(record.end.0)),
         ("leader_epochs", n(record.epochs.len() as u64)),
         ("producers", n(record.producers.len() as u64)),
+        ("aborted_transactions", n(record.aborted.len() as u64)),
     ]
 }
 

@@ -108,6 +108,9 @@ impl Fold {
             for (id, entry) in &record.producers {
                 state.producers.restore(*id, entry.clone());
             }
+            for txn in &record.aborted {
+                state.aborted.add(*txn);
+            }
             state.raise_end(record.end);
             state.raise_start(record.start);
         }

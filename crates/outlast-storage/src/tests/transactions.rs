@@ -200,11 +200,12 @@ fn nothing_is_stable_or_over_before_it_is_durable() {
     );
     assert_eq!(machine.stable(), 1);
     machine.store.step_writer();
-    drop(
-        machine
-            .store
-            .append(vec![machine.section(0, vec![end(1, 0, false, 0)])]),
-    );
+    // Together with what doesn't fit into the file any more.
+    let sections = vec![
+        machine.section(0, vec![end(1, 0, false, 0)]),
+        machine.section(1, vec![batch(&[&"x".repeat(3_900)])]),
+    ];
+    drop(machine.store.append(sections));
     assert_eq!(machine.stable(), 1);
     assert_eq!(machine.aborted(0, 9), []);
     machine.disk.set_capacity(Some(machine.disk.used()));

@@ -25,7 +25,7 @@ use crate::io::IoFile;
 use crate::partition::Run;
 use crate::producers::ProducerEntry;
 use crate::segment::AbortedTxn;
-use crate::transactions::{decode_aborted, encode_aborted};
+use crate::transactions::{decode_aborted_lists, encode_aborted_lists};
 
 const STRUCTURE: Structure = Structure {
     name: "side-car index",
@@ -189,16 +189,8 @@ fn encode_body(summary: &Summary) -> Vec<u8> {
     for id in &summary.deleted {
         out.put_partition(*id);
     }
-    let with_aborted = summary
-        .partitions
-        .iter()
-        .enumerate()
-        .filter(|(_, partition)| !partition.aborted.is_empty());
-    out.put_count(with_aborted.clone().count());
-    for (at, partition) in with_aborted {
-        out.put_count(at);
-        encode_aborted(&partition.aborted, &mut out);
-    }
+    let aborted = summary.partitions.iter();
+    encode_aborted_lists(aborted.map(|partition| &partition.aborted), &mut out);
     out
 }
 
@@ -251,13 +243,8 @@ fn decode_body(body: &[u8]) -> Result<Summary, Short> {
     for _ in 0..fields.count(20)? {
         summary.deleted.push(fields.partition()?);
     }
-    // Side-cars that were made before there were transactions end here.
-    if fields.remaining() > 0 {
-        for _ in 0..fields.count(8)? {
-            let at = fields.u32()? as usize;
-            let aborted = decode_aborted(&mut fields)?;
-            summary.partitions.get_mut(at).ok_or(Short)?.aborted = aborted;
-        }
+    for (at, aborted) in decode_aborted_lists(&mut fields)? {
+        summary.partitions.get_mut(at).ok_or(Short)?.aborted = aborted;
     }
     Ok(summary)
 }
