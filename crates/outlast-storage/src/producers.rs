@@ -382,8 +382,7 @@ impl ProducerTable {
                 .txn_first_offset
                 .is_some_and(|first| header.base_offset < first),
             None => {
-                header.producer_epoch == entry.epoch
-                    && header.last_offset() <= entry.last_offset()
+                header.producer_epoch == entry.epoch && header.last_offset() <= entry.last_offset()
             }
         };
         if seen || sequence < entry.changed_in || header.producer_epoch < entry.epoch {

@@ -51,6 +51,16 @@ impl AbortedTxns {
         }
     }
 
+    /// What was put together from several places may say of a transaction that no other was open when it ended, because that
+    /// other one was known from elsewhere only. After this it is true, and `between` may stop by it.
+    pub(crate) fn settle(&mut self) {
+        let mut least = Offset(i64::MAX);
+        for txn in self.0.iter_mut().rev() {
+            txn.last_stable_offset = txn.last_stable_offset.min(least);
+            least = least.min(txn.first_offset);
+        }
+    }
+
     /// Forgets those whose marker lies below the log start.
     pub(crate) fn trim(&mut self, start: Offset) {
         while self.0.front().is_some_and(|txn| txn.last_offset < start) {
@@ -167,6 +177,19 @@ mod tests {
         check(11, 12, &[]);
         check(11, 13, &[12]);
         check(15, 20, &[]);
+    }
+
+    #[test]
+    fn what_was_put_together_does_not_end_a_search_too_early() {
+        let mut aborted = AbortedTxns::default();
+        aborted.add(txn(1, 7, 8));
+        aborted.add(txn(5, 6, 7));
+        aborted.settle();
+        assert_eq!(aborted.between(Offset(0), Offset(2)), [txn(1, 7, 8)]);
+        assert_eq!(
+            aborted.between(Offset(6), Offset(9)),
+            [txn(5, 6, 1), txn(1, 7, 8)]
+        );
     }
 
     #[test]

@@ -500,6 +500,7 @@ impl State {
             .sort_by_key(|extent| extent.base);
         self.bytes = self.extents.iter().map(|extent| extent.bytes).sum();
         self.aborted.trim(self.start);
+        self.aborted.settle();
         self.drop_trimmed();
     }
 

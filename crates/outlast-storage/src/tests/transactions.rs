@@ -420,24 +420,25 @@ impl Model {
             stable
         );
         self.stable = stable;
-        prop_assert_eq!(log.aborted(Offset(0), Offset(i64::MAX)), aborted.clone());
-        for (from, to) in [
+        // How stable the log was when each ended is for the search only, and may be understated.
+        let spans = |txns: &[AbortedTxn]| -> Vec<_> {
+            let span = |txn: &AbortedTxn| (txn.producer_id, txn.first_offset, txn.last_offset);
+            txns.iter().map(span).collect()
+        };
+        let ranges = [
+            (0, i64::MAX),
             (start, stable),
             ((start + stable) / 2, stable),
             (start, (start + stable) / 2),
-        ] {
+        ];
+        for (from, to) in ranges {
             let expect: Vec<_> = aborted
                 .iter()
                 .filter(|txn| txn.last_offset.0 >= from && txn.first_offset.0 < to)
                 .copied()
                 .collect();
-            prop_assert_eq!(
-                log.aborted(Offset(from), Offset(to)),
-                expect,
-                "{}..{}",
-                from,
-                to
-            );
+            let found = log.aborted(Offset(from), Offset(to));
+            prop_assert_eq!(spans(&found), spans(&expect), "{}..{}", from, to);
         }
         Ok(())
     }
