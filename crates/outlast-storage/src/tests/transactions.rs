@@ -373,6 +373,8 @@ struct Model {
     machine: Option<Machine>,
     events: Vec<Event>,
     stable: i64,
+    /// How many events there were when a side-car was lost, and perhaps sequences with it.
+    lost_at: usize,
 }
 
 impl Model {
@@ -392,20 +394,25 @@ impl Model {
 
     /// The epoch and sequence that a producer goes on with.
     fn next(&self, producer: i64) -> (i16, i32) {
-        let own = |event: &&Event| event.producer == producer && event.kind != Kind::Plain;
-        let Some(last) = self.events.iter().rev().find(own) else {
+        let own = |event: &Event| event.producer == producer && event.kind != Kind::Plain;
+        let Some(at) = self.events.iter().rposition(own) else {
             return (0, 0);
         };
-        let sequence = self
-            .events
+        let epoch = self.events[at].epoch;
+        if at < self.lost_at {
+            return (epoch + 1, 0);
+        }
+        let sequences = self.events[..=at]
             .iter()
             .rev()
-            .filter(own)
-            .find_map(|event| match event.kind {
-                Kind::Data { sequence } if event.epoch == last.epoch => Some(sequence + 1),
+            .filter(|event| own(event) && event.epoch == epoch);
+        let last = sequences
+            .filter_map(|event| match event.kind {
+                Kind::Data { sequence } => Some(sequence),
                 _ => None,
-            });
-        (last.epoch, sequence.unwrap_or(0))
+            })
+            .next();
+        (epoch, last.map_or(0, |last| last + 1))
     }
 
     fn check(&mut self) -> TestCaseResult {
@@ -469,10 +476,17 @@ impl Model {
         drop(store);
         let (store, report) =
             open(&disk, &clock, &options).map_err(|e| TestCaseError::fail(e.to_string()))?;
+        if lose_side_car.is_some() && !report.damage.is_empty() {
+            // A file that was not cut to its length yet looks damaged without its side-car: that story ends here.
+            return Ok(());
+        }
         prop_assert!(report.damage.is_empty(), "{:?}", report.damage);
         let durable = store.log(id(0)).high_watermark();
         prop_assert!(durable >= acknowledged && durable.0 as usize <= self.events.len());
         self.events.truncate(durable.0 as usize);
+        if lose_side_car.is_some() {
+            self.lost_at = self.events.len();
+        }
         self.machine = Some(Machine {
             disk,
             clock,
@@ -556,9 +570,13 @@ proptest! {
             machine: Some(Machine::on(FaultDisk::new(), options)),
             events: Vec::new(),
             stable: 0,
+            lost_at: 0,
         };
         for step in &steps {
             model.step(step)?;
+            if model.machine.is_none() {
+                break;
+            }
         }
         model.restart(Survives::Nothing, None)?;
     }
