@@ -18,7 +18,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
-use outlast_records::{LeaderEpoch, Offset, PartitionId, Timestamp};
+use outlast_records::{LeaderEpoch, Offset, PartitionId, ProducerId, Timestamp};
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::cache::Tail;
@@ -142,6 +142,11 @@ impl PartitionLog {
 
     pub fn set_retention(&self, retention: Retention) {
         self.state.lock().retention = retention;
+    }
+
+    /// Whether anything is remembered of a producer here, appends in flight included.
+    pub fn knows_producer(&self, id: ProducerId) -> bool {
+        self.state.lock().producers.knows(id)
     }
 
     pub fn producers(&self) -> Vec<ActiveProducer> {

@@ -413,6 +413,10 @@ impl ProducerTable {
         self.open.keys().next().copied()
     }
 
+    pub(crate) fn knows(&self, id: ProducerId) -> bool {
+        self.durable.contains_key(&id) || self.pending.contains_key(&id)
+    }
+
     /// Forgets what is not durable.
     pub(crate) fn drop_pending(&mut self) {
         self.pending.clear();

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use outlast_protocol::{ErrorCode, Str};
+use outlast_records::Sequence;
 use outlast_storage::{AppendSection, Durable, Expected, SectionOutcome};
 
 use super::TransactionCoordinator;
@@ -80,7 +81,11 @@ pub(crate) fn append(
                 let sections = sections.take().unwrap_or_default();
                 append_verified(broker, based_on, sections, |addressed| {
                     let checked = verifier.check(&addressed.topic, addressed.partition);
-                    checked.map_err(refused)
+                    checked.map_err(refused)?;
+                    match version {
+                        TxnVersion::V2 => check_first(addressed),
+                        TxnVersion::V0 => Ok(()),
+                    }
                 })
             })
         });
@@ -134,6 +139,24 @@ fn producer_of(addressed: &Addressed) -> Option<Producer> {
         id: header.producer_id,
         epoch: header.producer_epoch,
     })
+}
+
+/// With TV2, sequences begin at 0 in every transaction. Where nothing is remembered of a producer, its first batch must be that
+/// one: otherwise one that was sent before it, and failed, would be overtaken.
+fn check_first(addressed: &Addressed) -> Result<(), ApiError> {
+    let Some(header) = addressed.section.batches.first().map(|batch| batch.header()) else {
+        return Ok(());
+    };
+    if header.base_sequence == Sequence(0) || addressed.section.log.knows_producer(header.producer_id) {
+        return Ok(());
+    }
+    Err(ApiError::new(
+        ErrorCode::OutOfOrderSequenceNumber,
+        format!(
+            "sequence {} is the first of producer {} here: 0 is missing",
+            header.base_sequence.0, header.producer_id.0
+        ),
+    ))
 }
 
 /// What producers of this version make the right thing of.

@@ -364,6 +364,12 @@ async fn only_partitions_of_the_transaction_are_written_to() {
         nobody.try_send(&broker, "t", 0, "a").await,
         Err(ErrorCode::InvalidProducerIdMapping)
     );
+    let mut new = Producer::start(&broker, "new").await;
+    new.sequences.insert(("t".to_owned(), 0), 1);
+    assert_eq!(
+        new.try_send(&broker, "t", 0, "the second before the first").await,
+        Err(ErrorCode::OutOfOrderSequenceNumber)
+    );
     assert_eq!(latest(&broker, 0).await, 0, "nothing was written");
 }
 
