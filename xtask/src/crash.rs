@@ -1,7 +1,8 @@
 //! `cargo xtask crash`: builds the broker and the crash harness, and runs the one against the other.
 //!
-//! The harness itself is the `crash` program of outlast-sim. It ends with code 0 when every
-//! promise was kept, 2 when one was broken, and 1 when it could not do its work.
+//! The harness itself is the `crash` program of outlast-sim, or with `--queue` its `queue-crash`,
+//! which kills a queue's workers, too. Both end with code 0 when every promise was kept, 2 when one
+//! was broken, and 1 when they could not do their work.
 
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
@@ -16,12 +17,21 @@ use crate::workspace::{self, Build};
 
 /// The exit code of a harness that found a broken promise.
 const BROKEN_PROMISE: i32 = 2;
+/// Enough for every fate, and done in less than half a minute.
+const QUEUE_MESSAGES: u32 = 2_000;
+const QUEUE_LIMIT: Duration = Duration::from_secs(420);
 
 #[derive(Args)]
 pub struct CrashArgs {
     /// How often the broker is killed
-    #[arg(long, default_value_t = 50)]
+    #[arg(long, default_value_t = 50, conflicts_with = "queue")]
     rounds: u32,
+    /// Work a queue off, and kill its workers, too
+    #[arg(long)]
+    queue: bool,
+    /// How many messages go through the queue
+    #[arg(long, default_value_t = 20_000, requires = "queue")]
+    messages: u32,
     /// Repeat the random choices of an earlier run; a random one by default
     #[arg(long)]
     seed: Option<u64>,
@@ -58,7 +68,11 @@ pub fn run_alone(args: &CrashArgs) -> Result<ExitCode> {
             );
         }
     }
-    let mut harness = harness(profile, args.rounds, args.seed);
+    let mut harness = if args.queue {
+        queue_harness(profile, args.messages, args.seed)
+    } else {
+        harness(profile, args.rounds, args.seed)
+    };
     if let Some(fault) = &args.plant {
         harness.args(["--plant", fault]);
     }
@@ -100,15 +114,53 @@ pub fn test(rounds: u32, seed: Option<u64>, tally: &mut Tally) {
     }
 }
 
-fn harness(profile: &str, rounds: u32, seed: Option<u64>) -> Command {
-    let mut command = Command::new(workspace::built(profile, "crash"));
+/// The crash runs of a queue: a short one, and one with real damage.
+pub fn test_queue(seed: Option<u64>, tally: &mut Tally) {
+    let started = Instant::now();
+    let mut command = queue_harness("debug", QUEUE_MESSAGES, seed);
+    command.args(["--plant", "lost-tail"]);
+    let result = process::run("queue lost-tail", &mut command, QUEUE_LIMIT);
+    tally.record(
+        "queue crash harness notices a planted lost-tail",
+        started,
+        result.and_then(|finished| expect_broken_promise(&finished)),
+    );
+    let name = format!("queue crash harness: {QUEUE_MESSAGES} messages");
+    let started = Instant::now();
+    let mut command = queue_harness("debug", QUEUE_MESSAGES, seed);
+    match process::run("queue crash", &mut command, QUEUE_LIMIT) {
+        Ok(finished) => record_checks(&name, &finished, started, tally),
+        Err(error) => tally.fail(&name, &format!("{error:#}")),
+    }
+}
+
+fn queue_harness(profile: &str, messages: u32, seed: Option<u64>) -> Command {
+    let mut command = program(profile, "queue-crash", seed);
+    command
+        .arg("--worker")
+        .arg(workspace::built(profile, "queue-worker"));
+    command.args(["--messages", &messages.to_string()]);
+    if let Ok(class_path) = dependencies::java_class_path() {
+        command.args(["--java-class-path", &class_path]);
+    }
+    command
+}
+
+fn program(profile: &str, name: &str, seed: Option<u64>) -> Command {
+    let mut command = Command::new(workspace::built(profile, name));
     command
         .arg("--server")
         .arg(workspace::built(profile, "outlast"));
-    command.args(["--rounds", &rounds.to_string()]);
     if let Some(seed) = seed {
         command.args(["--seed", &seed.to_string()]);
     }
+    command.current_dir(workspace::root());
+    command
+}
+
+fn harness(profile: &str, rounds: u32, seed: Option<u64>) -> Command {
+    let mut command = program(profile, "crash", seed);
+    command.args(["--rounds", &rounds.to_string()]);
     let python = dependencies::python_interpreter();
     if python.exists() {
         command.arg("--python").arg(python);
@@ -116,7 +168,6 @@ fn harness(profile: &str, rounds: u32, seed: Option<u64>) -> Command {
     if let Ok(class_path) = dependencies::java_class_path() {
         command.args(["--java-class-path", &class_path]);
     }
-    command.current_dir(workspace::root());
     command
 }
 

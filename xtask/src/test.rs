@@ -76,6 +76,7 @@ pub fn run(args: &TestArgs, tally: &mut Tally) -> Result<()> {
     first_contact::test(tally);
     tally.section("crash harness");
     crash::test(args.rounds, args.seed, tally);
+    crash::test_queue(args.seed, tally);
     Ok(())
 }
 

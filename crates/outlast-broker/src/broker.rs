@@ -15,11 +15,15 @@ use crate::dispatch;
 use crate::error::{ApiError, BrokerError, CloseConnection};
 use crate::fetch::FetchSessions;
 use crate::gauges::Gauges;
+use crate::group_config::{GroupConfigs, GroupSettings};
 use crate::group_coordinator::LazyGroups;
 use crate::metadata::{METADATA_PARTITION, Metadata, MetadataImage, MetadataRecord, Replayed};
 use crate::metrics::BrokerMetrics;
+use crate::produce::dedupe::Turnstile;
 use crate::producer_ids::ProducerIds;
+use crate::queues::{LazyQueues, QueueCoordinator};
 use crate::random::{self, Random};
+use crate::share::ShareSessions;
 use crate::topics::{Topic, Topics};
 use crate::transactions::{LazyTransactions, TransactionCoordinator};
 
@@ -32,8 +36,12 @@ pub struct Broker {
     pub(crate) topics: Arc<Topics>,
     pub(crate) producer_ids: ProducerIds,
     pub(crate) fetch_sessions: FetchSessions,
+    pub(crate) share_sessions: ShareSessions,
+    pub(crate) dedupe_turnstile: Turnstile,
     groups: LazyGroups,
     transactions: LazyTransactions,
+    queues: LazyQueues,
+    group_configs: GroupConfigs,
     pub(crate) metrics: BrokerMetrics,
     pub(crate) cluster_id: Str,
     /// True from the broker's shutdown on: nobody waits any longer.
@@ -62,8 +70,12 @@ impl Broker {
         let broker = Arc::new(Self {
             producer_ids: ProducerIds::default(),
             fetch_sessions: FetchSessions::new(config.max_fetch_sessions),
+            share_sessions: ShareSessions::new(config.max_share_sessions),
+            dedupe_turnstile: Turnstile::default(),
             groups: LazyGroups::default(),
             transactions: LazyTransactions::default(),
+            queues: LazyQueues::default(),
+            group_configs: GroupConfigs::new(&image, &config),
             config,
             store,
             clock,
@@ -75,6 +87,7 @@ impl Broker {
             closing: watch::Sender::new(false),
         });
         broker.groups.open_existing(&broker).await;
+        broker.queues.open_existing(&broker).await;
         broker.transactions.open_existing(&broker).await;
         Ok(broker)
     }
@@ -97,6 +110,7 @@ impl Broker {
         self.closing.send_replace(true);
         self.transactions.shutdown();
         self.groups.shutdown();
+        self.queues.shutdown();
     }
 
     pub fn register(self: &Arc<Self>, registry: &mut Registry) {
@@ -112,6 +126,21 @@ impl Broker {
     /// The group coordinator; the first caller brings `__consumer_offsets` into being.
     pub(crate) async fn groups(self: &Arc<Self>) -> Result<&GroupCoordinator, ApiError> {
         self.groups.get(self).await
+    }
+
+    /// What is configured for a group, which need not exist. Cheap enough to ask for each request.
+    pub fn group_settings(&self, group: &str) -> Arc<GroupSettings> {
+        self.group_configs.get(group)
+    }
+
+    /// The queues of share groups; the first caller brings `__share_group_state` into being.
+    pub async fn queues(self: &Arc<Self>) -> Result<&QueueCoordinator, ApiError> {
+        self.queues.get(self).await
+    }
+
+    /// The queues of share groups, if there ever was one.
+    pub fn opened_queues(&self) -> Option<&QueueCoordinator> {
+        self.queues.opened()
     }
 
     /// The group coordinator, if there ever was a group.
@@ -152,6 +181,7 @@ impl Broker {
     }
 
     fn publish(&self, image: &MetadataImage) {
+        self.group_configs.publish(image, &self.config);
         let gone = self
             .topics
             .publish(image, &self.config, &self.store, &self.metrics);
@@ -159,6 +189,9 @@ impl Broker {
             self.metrics.forget_topic(&topic.name);
             if let Some(groups) = self.groups.opened() {
                 groups.topic_deleted(&topic.name, topic.id);
+            }
+            if let Some(queues) = self.queues.opened() {
+                queues.topic_deleted(topic.id);
             }
             delete_logs(&self.store, &topic);
         }

@@ -1,14 +1,15 @@
 //! The broker's own configuration: every key declared once, and its checked form.
 //!
-//! A key is either one of [`DEFINITIONS`], fixed when the broker starts, or a topic key's default under Kafka's broker
-//! name (`log.retention.ms` for `retention.ms`), which clients may also alter while the broker runs. What the process
-//! around the broker configures (listeners, limits of connections, durability) is not known here.
+//! A key is either one of [`DEFINITIONS`], fixed when the broker starts, or the default of a topic key or group key under
+//! Kafka's broker name (`log.retention.ms` for `retention.ms`), which clients may also alter while the broker runs. What
+//! the process around the broker configures (listeners, limits of connections, durability) is not known here.
 
 use std::path::PathBuf;
 
 use crate::config_definition::{ConfigDefinition, ConfigError, ConfigKind, Effect};
 use crate::group::GroupConfig;
 use crate::txn::TxnConfig;
+use crate::group_config;
 use crate::topic_config::{self, BROKER_SYNONYMS, ConfigMap};
 
 /// The node id of the one broker there is.
@@ -93,6 +94,23 @@ pub const DEFINITIONS: &[ConfigDefinition] = &[
         default: "6000",
         effect: Effect::Acts,
         help: "The shortest session timeout that a group member may ask for.",
+    },
+    ConfigDefinition {
+        name: "group.share.max.share.sessions",
+        kind: ConfigKind::Int {
+            min: 1,
+            max: i32::MAX,
+        },
+        default: "2000",
+        effect: Effect::Acts,
+        help: "The most share sessions: one for each share consumer that fetches.",
+    },
+    ConfigDefinition {
+        name: "group.share.max.size",
+        kind: ConfigKind::Int { min: 1, max: 1000 },
+        default: "200",
+        effect: Effect::Acts,
+        help: "The most members that a share group takes.",
     },
     ConfigDefinition {
         name: "log.dirs",
@@ -263,6 +281,11 @@ pub enum BrokerKey {
         name: &'static str,
         topic: &'static ConfigDefinition,
     },
+    /// The default of a group key; clients may alter it.
+    GroupDefault {
+        name: &'static str,
+        group: &'static ConfigDefinition,
+    },
 }
 
 impl BrokerKey {
@@ -275,13 +298,23 @@ impl BrokerKey {
             let topic = topic_config::definition(topic)?;
             Some(Self::TopicDefault { name, topic })
         });
-        DEFINITIONS.iter().map(Self::Fixed).chain(defaults)
+        let groups = group_config::BROKER_SYNONYMS
+            .iter()
+            .filter_map(|(group, name)| {
+                let group = group_config::definition(group)?;
+                Some(Self::GroupDefault { name, group })
+            });
+        DEFINITIONS
+            .iter()
+            .map(Self::Fixed)
+            .chain(defaults)
+            .chain(groups)
     }
 
     pub fn name(self) -> &'static str {
         match self {
             Self::Fixed(definition) => definition.name,
-            Self::TopicDefault { name, .. } => name,
+            Self::TopicDefault { name, .. } | Self::GroupDefault { name, .. } => name,
         }
     }
 
@@ -289,11 +322,12 @@ impl BrokerKey {
         match self {
             Self::Fixed(definition) => definition,
             Self::TopicDefault { topic, .. } => topic,
+            Self::GroupDefault { group, .. } => group,
         }
     }
 
     pub fn is_dynamic(self) -> bool {
-        matches!(self, Self::TopicDefault { .. })
+        matches!(self, Self::TopicDefault { .. } | Self::GroupDefault { .. })
     }
 
     /// As [`ConfigDefinition::check`], with messages that say the broker's name for the key.
@@ -324,12 +358,15 @@ pub struct BrokerConfig {
     pub delete_topic_enable: bool,
     pub fetch_max_bytes: usize,
     pub max_fetch_sessions: usize,
+    pub max_share_sessions: usize,
     pub offsets_topic_num_partitions: i32,
     pub group: GroupConfig,
     pub transaction_state_log_num_partitions: i32,
     pub transactions: TxnConfig,
     /// Defaults for topic keys, by topic key.
     pub topic_defaults: ConfigMap,
+    /// Defaults for group keys, by group key.
+    pub group_defaults: ConfigMap,
     /// What was given, by broker key.
     pub given: ConfigMap,
     /// Seeds topic ids, session ids and the like; from the operating system when absent.
@@ -356,6 +393,7 @@ impl BrokerConfig {
         }
         let config = Self::from_checked(given);
         topic_config::validate(&ConfigMap::new(), &config.topic_defaults)?;
+        group_config::validate(&ConfigMap::new(), &config.group_defaults)?;
         if config.group.group_min_session_timeout_ms > config.group.group_max_session_timeout_ms {
             return Err(ConfigError::Conflict(
                 "group.min.session.timeout.ms must not be more than group.max.session.timeout.ms"
@@ -380,6 +418,7 @@ impl BrokerConfig {
             delete_topic_enable: is_true(text("delete.topic.enable")),
             fetch_max_bytes: size("fetch.max.bytes"),
             max_fetch_sessions: size("max.incremental.fetch.session.cache.slots"),
+            max_share_sessions: size("group.share.max.share.sessions"),
             offsets_topic_num_partitions: int("offsets.topic.num.partitions"),
             transaction_state_log_num_partitions: int("transaction.state.log.num.partitions"),
             transactions: TxnConfig {
@@ -395,6 +434,7 @@ impl BrokerConfig {
                 group_min_session_timeout_ms: int("group.min.session.timeout.ms"),
                 group_max_session_timeout_ms: int("group.max.session.timeout.ms"),
                 group_max_size: size("group.max.size"),
+                share_group_max_size: size("group.share.max.size"),
                 offset_metadata_max_bytes: size("offset.metadata.max.bytes"),
                 offsets_retention_minutes: int("offsets.retention.minutes").unsigned_abs(),
                 offsets_retention_check_interval_ms: text("offsets.retention.check.interval.ms")
@@ -402,6 +442,7 @@ impl BrokerConfig {
                     .unwrap_or_default(),
             },
             topic_defaults: topic_defaults(&given),
+            group_defaults: group_config::group_defaults(&given),
             given,
             random_seed: None,
         }

@@ -1,4 +1,4 @@
-//! Changing configuration: pure decisions on a metadata image, for topics and for brokers.
+//! Changing configuration: pure decisions on a metadata image, for topics, groups and brokers.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,8 +8,9 @@ use outlast_protocol::{ErrorCode, Str};
 use crate::broker::Broker;
 use crate::broker_config::{BrokerConfig, BrokerKey, NODE_ID};
 use crate::config_definition::{ConfigError, list};
-use crate::config_values::{TopicValues, broker_synonyms};
+use crate::config_values::{GroupValues, TopicValues, broker_synonyms};
 use crate::error::ApiError;
+use crate::group_config;
 use crate::metadata::{MetadataImage, MetadataRecord};
 use crate::topic_config::{self, ConfigMap};
 use crate::topic_name;
@@ -18,6 +19,7 @@ use crate::topics::effective_topic_defaults;
 /// Kafka's numbers for what a configuration belongs to.
 pub const TOPIC: i8 = 2;
 pub const BROKER: i8 = 4;
+pub const GROUP: i8 = 32;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Operation {
@@ -102,6 +104,7 @@ fn plan_alteration(
     match alteration.resource_type {
         TOPIC => plan_topic(image, broker, &alteration.resource_name, &edit),
         BROKER => plan_broker(image, broker, &alteration.resource_name, &edit),
+        GROUP => plan_group(image, broker, &alteration.resource_name, &edit),
         other => Err(unknown_resource_type(other)),
     }
 }
@@ -115,7 +118,6 @@ pub fn unknown_resource_type(resource_type: i8) -> ApiError {
     let what = match resource_type {
         8 => "the log levels of a broker",
         16 => "client metrics",
-        32 => "the configuration of groups",
         _ => "resources of this type",
     };
     let message = format!("{what} (type {resource_type}) are not served by this release");
@@ -133,7 +135,7 @@ fn plan_topic(
         return Err(ErrorCode::UnknownTopicOrPartition.into());
     };
     let values = TopicValues::new(image, broker, &topic.config);
-    let altered = alter(&topic.config, edit, |name| {
+    let altered = alter("topic", &topic.config, edit, |name| {
         let definition = topic_config::definition(name)?;
         Some((definition.kind.is_list(), values.effective(definition).0))
     })?;
@@ -141,6 +143,31 @@ fn plan_topic(
     Ok(differences(&topic.config, &altered)
         .map(|(key, value)| MetadataRecord::TopicConfig {
             id: topic.id,
+            key,
+            value,
+        })
+        .collect())
+}
+
+/// A group is configured by its name, whether or not it exists.
+fn plan_group(
+    image: &MetadataImage,
+    broker: &BrokerConfig,
+    name: &str,
+    edit: &Edit<'_>,
+) -> Result<Vec<MetadataRecord>, ApiError> {
+    let group = group_config::group_name(name)?;
+    let before = image.group_config(group).cloned().unwrap_or_default();
+    let values = GroupValues::new(image, broker, group);
+    let altered = alter("group", &before, edit, |name| {
+        let definition = group_config::definition(name)?;
+        Some((definition.kind.is_list(), values.effective(definition).0))
+    })?;
+    let defaults = group_config::effective_defaults(image, broker);
+    let altered = group_config::validate(&altered, &defaults)?;
+    Ok(differences(&before, &altered)
+        .map(|(key, value)| MetadataRecord::GroupConfig {
+            group: group.to_owned(),
             key,
             value,
         })
@@ -173,7 +200,7 @@ fn plan_broker(
             }
         }
     }
-    let altered = alter(&before, edit, |name| {
+    let altered = alter("broker", &before, edit, |name| {
         let key = BrokerKey::find(name)?;
         let value = broker_synonyms(image, config, key)
             .first()
@@ -195,7 +222,9 @@ fn plan_broker(
         .collect();
     let mut after = image.clone();
     records.iter().for_each(|record| after.apply(record));
-    topic_config::validate(&ConfigMap::new(), &effective_topic_defaults(&after, config))?;
+    let none = ConfigMap::new();
+    topic_config::validate(&none, &effective_topic_defaults(&after, config))?;
+    group_config::validate(&none, &group_config::effective_defaults(&after, config))?;
     Ok(records)
 }
 
@@ -219,6 +248,7 @@ pub fn broker_name(name: &str) -> Result<String, ApiError> {
 
 /// `current` gives, for a known key, whether it is a list and its effective value.
 fn alter(
+    scope: &'static str,
     before: &ConfigMap,
     edit: &Edit<'_>,
     current: impl Fn(&str) -> Option<(bool, String)>,
@@ -238,7 +268,7 @@ fn alter(
             Operation::Append(words) | Operation::Subtract(words) => {
                 let Some((is_list, current)) = current(name) else {
                     return Err(ConfigError::UnknownName {
-                        scope: "topic",
+                        scope,
                         name: name.clone(),
                     }
                     .into());

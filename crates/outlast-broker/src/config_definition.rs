@@ -43,6 +43,11 @@ pub enum ConfigKind {
     Words(&'static [&'static str]),
     /// `*`, or a comma-separated list of `partition:broker`.
     ThrottledReplicas,
+    /// A text with a form of its own; `allowed` says which.
+    Checked {
+        allows: fn(&str) -> bool,
+        allowed: &'static str,
+    },
 }
 
 /// Whether setting the key changes what the broker does.
@@ -129,6 +134,7 @@ impl ConfigKind {
                     .all(|(i, word)| words.contains(word) && !given[..i].contains(word))
             }
             Self::ThrottledReplicas => value == "*" || list(value).all(is_partition_and_broker),
+            Self::Checked { allows, .. } => allows(value),
         }
     }
 
@@ -141,7 +147,7 @@ impl ConfigKind {
     pub fn protocol_type(self) -> i8 {
         match self {
             Self::Boolean => 1,
-            Self::String | Self::Word(_) => 2,
+            Self::String | Self::Word(_) | Self::Checked { .. } => 2,
             Self::Int { .. } => 3,
             Self::Short { .. } => 4,
             Self::Long { .. } => 5,
@@ -177,6 +183,7 @@ impl fmt::Display for ConfigKind {
             Self::ThrottledReplicas => {
                 f.write_str("* or a comma-separated list of partition:broker")
             }
+            Self::Checked { allowed, .. } => f.write_str(allowed),
         }
     }
 }

@@ -1,11 +1,12 @@
 //! Which value a configuration key has, and where it comes from.
 //!
 //! ```text
-//! the topic's own  >  this node's dynamic  >  all nodes' dynamic  >  given at start  >  the built-in default
+//! the topic's or group's own  >  this node's dynamic  >  all nodes' dynamic  >  given at start  >  the built-in default
 //! ```
 
 use crate::broker_config::{BrokerConfig, BrokerKey, NODE_ID};
 use crate::config_definition::ConfigDefinition;
+use crate::group_config;
 use crate::metadata::MetadataImage;
 use crate::topic_config::{ConfigMap, broker_synonym};
 use crate::topics::effective_topic_defaults;
@@ -18,6 +19,7 @@ pub enum ConfigSource {
     DynamicDefaultBroker = 3,
     StaticBroker = 4,
     Default = 5,
+    Group = 8,
 }
 
 impl ConfigSource {
@@ -75,6 +77,51 @@ impl<'a> TopicValues<'a> {
             .and_then(BrokerKey::find)
             .map(|key| broker_synonyms(self.image, self.broker, key))
             .unwrap_or_default();
+        own.into_iter().chain(broker).collect()
+    }
+}
+
+/// The values of a group's keys. A group need not exist.
+pub struct GroupValues<'a> {
+    image: &'a MetadataImage,
+    broker: &'a BrokerConfig,
+    own: Option<&'a ConfigMap>,
+}
+
+impl<'a> GroupValues<'a> {
+    pub fn new(image: &'a MetadataImage, broker: &'a BrokerConfig, group: &str) -> Self {
+        Self {
+            image,
+            broker,
+            own: image.group_config(group),
+        }
+    }
+
+    pub fn effective(&self, key: &ConfigDefinition) -> (String, ConfigSource) {
+        let first = self.synonyms(key).into_iter().next();
+        first.map_or_else(
+            || (key.default.to_owned(), ConfigSource::Default),
+            |first| (first.value, first.source),
+        )
+    }
+
+    /// The built-in default is always the last: under the broker's name for the key, or the key's own where there is none.
+    pub fn synonyms(&self, key: &ConfigDefinition) -> Vec<Synonym> {
+        let synonym = |value: &str, source| Synonym {
+            name: key.name.to_owned(),
+            value: value.to_owned(),
+            source,
+        };
+        let own = self
+            .own
+            .and_then(|own| own.get(key.name))
+            .map(|value| synonym(value, ConfigSource::Group));
+        let broker = group_config::broker_synonym(key.name)
+            .and_then(BrokerKey::find)
+            .map_or_else(
+                || vec![synonym(key.default, ConfigSource::Default)],
+                |key| broker_synonyms(self.image, self.broker, key),
+            );
         own.into_iter().chain(broker).collect()
     }
 }

@@ -13,7 +13,9 @@
 //!
 //! Of a header that is there several times the last one counts, as for Kafka's clients.
 
-use outlast_records::{BatchError, BatchHeader, HeaderRefs, Offset, RecordRef, RecordSet, Timestamp};
+use outlast_records::{
+    BatchError, BatchHeader, HeaderRefs, Offset, RecordRef, RecordSet, Timestamp,
+};
 use twox_hash::{XxHash3_64, XxHash3_128};
 
 pub const DELIVER_AT: &str = "outlast-deliver-at";
@@ -144,7 +146,9 @@ pub fn read(record: &RecordRef<'_>, rules: &WalkRules<'_>) -> QueueMessage {
         Some(at) => Some(at),
         None => (delay > 0).then(|| plus(published, delay)),
     };
-    let ttl = given.ttl_ms.map_or(rules.ttl_ms, |ttl| (ttl >= 0).then_some(ttl));
+    let ttl = given
+        .ttl_ms
+        .map_or(rules.ttl_ms, |ttl| (ttl >= 0).then_some(ttl));
     // A delay longer than the time to live would otherwise kill each message before anybody could have it.
     let from = message.due.map_or(published, |due| due.max(published));
     message.expires = ttl.map(|ttl| plus(from, ttl));

@@ -30,6 +30,7 @@ pub struct BrokerMetrics {
     bytes_in: Family<TopicLabel, Counter>,
     bytes_out: Family<TopicLabel, Counter>,
     messages_in: Family<TopicLabel, Counter>,
+    repeats: Family<TopicLabel, Counter>,
     requests: Family<ApiLabel, Counter>,
     errors: Family<ErrorLabel, Counter>,
     latency: Family<ApiLabel, Histogram, fn() -> Histogram>,
@@ -51,6 +52,8 @@ pub struct TopicMetrics {
     /// Bytes of record batches sent to consumers.
     pub bytes_out: Counter,
     pub messages_in: Counter,
+    /// Messages that were not stored because one with the same id was there already.
+    pub repeats: Counter,
 }
 
 impl BrokerMetrics {
@@ -65,6 +68,7 @@ impl BrokerMetrics {
             bytes_in: Family::default(),
             bytes_out: Family::default(),
             messages_in: Family::default(),
+            repeats: Family::default(),
             requests: Family::default(),
             errors: Family::default(),
             latency: Family::new_with_constructor(latency),
@@ -112,6 +116,11 @@ impl BrokerMetrics {
             self.messages_in.clone(),
         );
         registry.register(
+            "outlast_topic_messages_deduplicated",
+            "Records received and not stored, because one with the same id was there already",
+            self.repeats.clone(),
+        );
+        registry.register(
             "outlast_requests",
             "Requests received",
             self.requests.clone(),
@@ -136,6 +145,7 @@ impl BrokerMetrics {
             bytes_in: self.bytes_in.get_or_create(&label).clone(),
             bytes_out: self.bytes_out.get_or_create(&label).clone(),
             messages_in: self.messages_in.get_or_create(&label).clone(),
+            repeats: self.repeats.get_or_create(&label).clone(),
         }
     }
 
@@ -146,6 +156,7 @@ impl BrokerMetrics {
         self.bytes_in.remove(&label);
         self.bytes_out.remove(&label);
         self.messages_in.remove(&label);
+        self.repeats.remove(&label);
     }
 
     pub fn answered(&self, api: ApiKey, took: Duration) {

@@ -18,36 +18,35 @@ mod coordinator;
 mod counters;
 mod dead_letter;
 mod dead_letters;
+mod hand;
+mod jobs;
 mod lazy;
 mod offsets;
-mod peek;
 mod pattern;
+mod peek;
 mod receive;
 mod redrive;
 mod scan;
+mod state;
 mod steady_clock;
 mod sweep;
 mod waiters;
-mod world;
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use outlast_protocol::Str;
-use outlast_records::{Offset, PartitionId, Record};
+use outlast_records::{Offset, PartitionId, Record, Timestamp};
 
-pub use crate::queue::{AcquiredRange, MessageState, QueueNumbers, Verb};
+pub use crate::queue::{AcquiredRange, DeadReason, MessageState, QueueNumbers, Verb, Worker};
 pub use coordinator::QueueCoordinator;
-pub use counters::{DeadReason, QueueCounters};
-pub use dead_letters::{DeadLetter, DeadLetterCounts, DeadLetterFilter, DeadLetterPage};
+pub(crate) use coordinator::check_group;
+pub use counters::QueueCounters;
+pub use dead_letter::DeadLetter;
+pub use dead_letters::{DeadLetterCounts, DeadLetterFilter, DeadLetterPage};
+pub use jobs::{Job, JobId, JobKind, JobState, RedriveOptions};
 pub(crate) use lazy::LazyQueues;
 pub use pattern::Pattern;
-pub use redrive::{Job, JobId, JobKind, JobState, RedriveOptions};
 pub use waiters::QueueWatcher;
-
-/// Who works: the member id of a share group, or the name that an HTTP worker gave itself.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Worker(pub Str);
 
 /// How much one [`QueueCoordinator::receive`] may hand out.
 #[derive(Clone, Copy, Debug)]
@@ -94,13 +93,15 @@ pub struct StartOffset {
 pub struct Peeked {
     pub record: Record,
     pub state: MessageState,
+    /// When its first delivery is due, where its headers or its topic say so.
+    pub due: Option<Timestamp>,
 }
 
 /// One queue in numbers.
 #[derive(Clone, Copy, Debug)]
 pub struct QueueStanding {
     pub partition: PartitionId,
-    /// `ready` counts the messages that were not looked at yet, too.
+    /// `ready` counts what was not looked at yet, too.
     pub numbers: QueueNumbers,
     pub start: Offset,
     pub high_watermark: Offset,

@@ -16,11 +16,13 @@ use crate::broker_config::{BrokerConfig, MAX_PARTITIONS, NODE_ID};
 use crate::error::ApiError;
 use crate::metadata::{MetadataImage, MetadataRecord, TopicImage};
 use crate::topic_config::{self, ConfigMap};
-use crate::topic_name::{self, CONSUMER_OFFSETS, TRANSACTION_STATE};
+use crate::topic_name::{self, CONSUMER_OFFSETS, SHARE_GROUP_STATE, TRANSACTION_STATE};
 use crate::topics::effective_topic_defaults;
 
 /// The default marker in CreateTopics.
 const UNSET: i32 = -1;
+/// Kafka's default.
+const SHARE_GROUP_STATE_PARTITIONS: i32 = 50;
 
 #[derive(Debug)]
 pub struct PlannedTopic {
@@ -251,19 +253,28 @@ fn check_not_internal(topic: &TopicImage, what: &str) -> Result<(), ApiError> {
 
 /// Creates topics that a client asked for in passing. Those that could not be created come back with the reason.
 pub async fn auto_create(broker: &Arc<Broker>, names: Vec<Str>) -> HashMap<Str, ErrorCode> {
+    let topics = names.iter().map(|name| auto_topic(&broker.config, name));
+    create_if_missing(broker, topics.collect()).await
+}
+
+/// Creates topics, unless they are there. Those that could not be created come back with the reason.
+pub async fn create_if_missing(
+    broker: &Arc<Broker>,
+    topics: Vec<CreatableTopic>,
+) -> HashMap<Str, ErrorCode> {
     let context = broker.clone();
-    let wanted = names.clone();
+    let names: Vec<Str> = topics.iter().map(|topic| topic.name.clone()).collect();
     let created = broker.change(move |image| {
         let mut image = image.clone();
         let (mut records, mut failed) = (Vec::new(), HashMap::new());
         let mut left = MAX_PARTITIONS;
-        for name in wanted {
+        for topic in topics {
+            let name = topic.name.clone();
             if left <= 0 {
                 // The client asks again, and gets the next ones then.
                 failed.insert(name, ErrorCode::UnknownTopicOrPartition);
                 continue;
             }
-            let topic = auto_topic(&context.config, &name);
             match plan_topic(&image, &context.config, context.random.uuid(), &topic) {
                 Ok(planned) => {
                     left -= planned.partitions;
@@ -288,7 +299,7 @@ pub async fn auto_create(broker: &Arc<Broker>, names: Vec<Str>) -> HashMap<Str, 
     }
 }
 
-/// The coordinators' topics get the settings that Kafka gives them, other topics the broker's defaults.
+/// The broker's own topics get the settings that Kafka gives them, other topics the broker's defaults.
 fn auto_topic(config: &BrokerConfig, name: &Str) -> CreatableTopic {
     use outlast_protocol::messages::create_topics::CreatableTopicConfig;
     let mut topic = CreatableTopic {
@@ -297,12 +308,13 @@ fn auto_topic(config: &BrokerConfig, name: &Str) -> CreatableTopic {
         replication_factor: -1,
         ..Default::default()
     };
-    let compression = match &**name {
+    let own = match &**name {
         CONSUMER_OFFSETS => Some((config.offsets_topic_num_partitions, "producer")),
+        SHARE_GROUP_STATE => Some((SHARE_GROUP_STATE_PARTITIONS, "producer")),
         TRANSACTION_STATE => Some((config.transaction_state_log_num_partitions, "uncompressed")),
         _ => None,
     };
-    if let Some((partitions, compression)) = compression {
+    if let Some((partitions, compression)) = own {
         topic.num_partitions = partitions;
         let settings = [
             ("cleanup.policy", "compact"),

@@ -4,11 +4,13 @@
 //! the checked form of the keys that act: inside the broker there is nothing left to validate.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use outlast_records::{Compression, TimestampType};
 use outlast_storage::Retention;
 
 use crate::config_definition::{ConfigDefinition, ConfigError, ConfigKind, Effect, list};
+use crate::config_view::ConfigView;
 
 /// Configuration values by key, as given and stored.
 pub type ConfigMap = BTreeMap<String, String>;
@@ -24,6 +26,12 @@ const OWN_LEVEL: &str = "the broker uses each codec's default level";
 const fn long(min: i64) -> ConfigKind {
     ConfigKind::Long { min, max: i64::MAX }
 }
+
+const fn bounded(min: i64, max: i64) -> ConfigKind {
+    ConfigKind::Long { min, max }
+}
+
+const DAY_MS: i64 = 86_400_000;
 
 const fn int(min: i32, max: i32) -> ConfigKind {
     ConfigKind::Int { min, max }
@@ -72,12 +80,28 @@ pub const DEFINITIONS: &[ConfigDefinition] = definitions![
         "After how long a record must be compacted.";
     "max.message.bytes": int(0, i32::MAX), "1048588", Effect::Acts,
         "The largest record batch accepted, in bytes as sent (compressed if the producer compresses).";
+    "message.dedupe.header": ConfigKind::String, "", Effect::Acts,
+        "The header whose value names a message, such as outlast-message-id: a message with a value that came within the \
+         last message.dedupe.window.ms is acknowledged and not stored again. Empty: off. Messages without the header, and \
+         those of transactions, are stored in any case.";
+    "message.dedupe.max.ids": bounded(1, 100_000_000), "1000000", Effect::Acts,
+        "How many ids a partition remembers at most; when there are more within the window, the oldest are forgotten \
+         first.";
+    "message.dedupe.window.ms": bounded(1, 365 * DAY_MS), "300000", Effect::Acts,
+        "For how long a partition remembers the id of a message, counted by the broker's clock.";
+    "message.delay.ms": bounded(0, 3650 * DAY_MS), "0", Effect::Acts,
+        "How long a message waits before share groups get it, counted from its timestamp. A message's own header \
+         outlast-delay-ms or outlast-deliver-at wins. Consumer groups read it at once.";
     "message.timestamp.after.max.ms": long(0), "3600000", Effect::Acts,
         "How far a record's timestamp may lie ahead of the broker's clock. Not looked at with LogAppendTime.";
     "message.timestamp.before.max.ms": long(0), "9223372036854775807", Effect::Acts,
         "How far a record's timestamp may lie behind the broker's clock. Not looked at with LogAppendTime.";
     "message.timestamp.type": ConfigKind::Word(&["CreateTime", "LogAppendTime"]), "CreateTime", Effect::Acts,
         "Whether a record keeps the producer's timestamp or gets the time at which the broker appended it.";
+    "message.ttl.ms": long(-1), "-1", Effect::Acts,
+        "How long a message may wait to be processed by a share group, counted from when it is due; then it expires, and \
+         queue.expired.action of the group says what follows. -1 means for ever. A message's own header outlast-ttl-ms \
+         wins. Records stay readable for consumer groups as long as retention keeps them.";
     "min.cleanable.dirty.ratio": ConfigKind::Double { min: 0.0, max: 1.0 }, "0.5", Effect::Ignored(NO_COMPACTION),
         "Which share of a log must be uncompacted before compaction runs.";
     "min.compaction.lag.ms": long(0), "0", Effect::Ignored(NO_COMPACTION),
@@ -133,6 +157,10 @@ pub const BROKER_SYNONYMS: &[(&str, &str)] = &[
     ("local.retention.ms", "log.local.retention.ms"),
     ("max.compaction.lag.ms", "log.cleaner.max.compaction.lag.ms"),
     ("max.message.bytes", "message.max.bytes"),
+    ("message.dedupe.header", "log.message.dedupe.header"),
+    ("message.dedupe.max.ids", "log.message.dedupe.max.ids"),
+    ("message.dedupe.window.ms", "log.message.dedupe.window.ms"),
+    ("message.delay.ms", "log.message.delay.ms"),
     (
         "message.timestamp.after.max.ms",
         "log.message.timestamp.after.max.ms",
@@ -142,6 +170,7 @@ pub const BROKER_SYNONYMS: &[(&str, &str)] = &[
         "log.message.timestamp.before.max.ms",
     ),
     ("message.timestamp.type", "log.message.timestamp.type"),
+    ("message.ttl.ms", "log.message.ttl.ms"),
     (
         "min.cleanable.dirty.ratio",
         "log.cleaner.min.cleanable.ratio",
@@ -178,10 +207,7 @@ pub fn validate(own: &ConfigMap, defaults: &ConfigMap) -> Result<ConfigMap, Conf
         })?;
         checked.insert(name.clone(), definition.check(value)?);
     }
-    let values = Values {
-        own: &checked,
-        defaults,
-    };
+    let values = view(&checked, defaults);
     let (min, max) = (
         values.long("min.compaction.lag.ms"),
         values.long("max.compaction.lag.ms"),
@@ -192,6 +218,15 @@ pub fn validate(own: &ConfigMap, defaults: &ConfigMap) -> Result<ConfigMap, Conf
         )));
     }
     Ok(checked)
+}
+
+/// `own` over `defaults` over what is built in.
+fn view<'a>(own: &'a ConfigMap, defaults: &'a ConfigMap) -> ConfigView<'a> {
+    ConfigView {
+        own,
+        defaults,
+        definition,
+    }
 }
 
 /// The keys that act, parsed.
@@ -207,12 +242,30 @@ pub struct TopicConfig {
     pub compact: bool,
     pub delete: bool,
     pub min_insync_replicas: i32,
+    pub messages: MessageConfig,
+}
+
+/// What the topic adds to a message on its way through a queue.
+#[derive(Debug, Clone)]
+pub struct MessageConfig {
+    pub delay_ms: i64,
+    /// `None`: messages don't expire.
+    pub ttl_ms: Option<i64>,
+    pub dedupe: Option<DedupeConfig>,
+}
+
+/// How repeated messages are recognised when they are published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DedupeConfig {
+    pub header: Arc<str>,
+    pub window_ms: i64,
+    pub max_ids: usize,
 }
 
 impl TopicConfig {
     /// `own` are the topic's values, `defaults` the broker's for topic keys; both were checked when they were set.
     pub fn resolve(own: &ConfigMap, defaults: &ConfigMap) -> Self {
-        let values = Values { own, defaults };
+        let values = view(own, defaults);
         let policy: Vec<&str> = list(values.text("cleanup.policy")).collect();
         let delete = policy.contains(&"delete");
         let limit = |key| Some(values.long(key)).filter(|limit| delete && *limit >= 0);
@@ -240,29 +293,18 @@ impl TopicConfig {
             delete,
             min_insync_replicas: i32::try_from(values.long("min.insync.replicas"))
                 .unwrap_or(i32::MAX),
+            messages: MessageConfig {
+                delay_ms: values.long("message.delay.ms"),
+                ttl_ms: Some(values.long("message.ttl.ms")).filter(|ttl| *ttl >= 0),
+                dedupe: values
+                    .some_text("message.dedupe.header")
+                    .map(|header| DedupeConfig {
+                        header: header.into(),
+                        window_ms: values.long("message.dedupe.window.ms"),
+                        max_ids: values.number("message.dedupe.max.ids"),
+                    }),
+            },
         }
-    }
-}
-
-struct Values<'a> {
-    own: &'a ConfigMap,
-    defaults: &'a ConfigMap,
-}
-
-impl<'a> Values<'a> {
-    fn text(&self, key: &str) -> &'a str {
-        self.own
-            .get(key)
-            .or_else(|| self.defaults.get(key))
-            .map_or_else(|| definition(key).map_or("", |d| d.default), String::as_str)
-    }
-
-    /// Falls back to the default for a value that another release stored and this one cannot read.
-    fn long(&self, key: &str) -> i64 {
-        self.text(key)
-            .parse()
-            .or_else(|_| definition(key).map_or("", |d| d.default).parse())
-            .unwrap_or(0)
     }
 }
 

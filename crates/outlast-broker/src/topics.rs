@@ -17,6 +17,7 @@ use crate::broker_config::{BrokerConfig, NODE_ID, topic_defaults};
 use crate::error::ApiError;
 use crate::metadata::{MetadataImage, TopicImage};
 use crate::metrics::{BrokerMetrics, TopicMetrics};
+use crate::produce::dedupe::Gate;
 use crate::topic_config::{ConfigMap, TopicConfig};
 use crate::topic_name;
 
@@ -34,6 +35,8 @@ pub struct Partition {
     pub id: PartitionId,
     pub log: Arc<PartitionLog>,
     pub leader_epoch: LeaderEpoch,
+    /// To the ids that were published lately, where the topic deduplicates.
+    pub(crate) dedupe: Gate,
 }
 
 impl Topic {
@@ -194,6 +197,7 @@ fn make_topic(
                     id,
                     log: store.log(id),
                     leader_epoch: LeaderEpoch(0),
+                    dedupe: Gate::default(),
                 })
             })
         })

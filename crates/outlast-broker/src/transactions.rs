@@ -35,7 +35,7 @@ use crate::coordinator::{TopicFacts, shard_of};
 use crate::error::ApiError;
 use crate::txn::TxnConfig;
 pub(crate) use lazy::LazyTransactions;
-pub(crate) use produce::{Addressed, append};
+pub(crate) use produce::{append, is_transactional};
 use shard::{Shard, World};
 
 /// There is one broker, which leads `__transaction_state` in one epoch for ever.

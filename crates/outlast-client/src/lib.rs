@@ -28,6 +28,6 @@ pub use consumer::Consumer;
 pub use error::ClientError;
 pub use metadata::{BrokerId, BrokerInfo, Metadata, PartitionInfo, TopicInfo, TopicPartition};
 pub use offsets::{CommittedOffset, Committer, ListedOffset, OffsetSpec, PerPartition};
-pub use partitioner::{murmur2, partition_for_key};
+pub use outlast_records::murmur2::{murmur2, partition_for_key};
 pub use producer::Producer;
 pub use versions::ApiVersionTable;

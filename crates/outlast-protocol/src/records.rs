@@ -9,6 +9,7 @@ pub mod consumer_group;
 pub mod consumer_protocol;
 pub mod control;
 pub mod group;
+pub mod queue;
 pub mod share_group;
 pub mod share_state;
 pub mod streams_group;
@@ -30,6 +31,7 @@ pub use consumer_group::{
 pub use consumer_protocol::{ConsumerProtocolAssignment, ConsumerProtocolSubscription};
 pub use control::{ControlRecordTypeSchema, EndTxnMarker};
 pub use group::{GroupMetadataKey, GroupMetadataValue, OffsetCommitKey, OffsetCommitValue};
+pub use queue::{QueueLedgerKey, QueueLedgerValue, QueueStateKey, QueueStateValue};
 pub use share_group::{
     ShareGroupCurrentMemberAssignmentKey, ShareGroupCurrentMemberAssignmentValue,
     ShareGroupMemberMetadataKey, ShareGroupMemberMetadataValue, ShareGroupMetadataKey,
@@ -142,5 +144,7 @@ record_types! {
     ShareStateRecord {
         ShareSnapshot = 0: ShareSnapshotKey => ShareSnapshotValue,
         ShareUpdate = 1: ShareUpdateKey => ShareUpdateValue,
+        QueueState = 100: QueueStateKey => QueueStateValue,
+        QueueLedger = 101: QueueLedgerKey => QueueLedgerValue,
     }
 }

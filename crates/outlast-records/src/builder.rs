@@ -108,6 +108,12 @@ impl BatchBuilder {
         self
     }
 
+    /// The batch counts as this new at least, for retention and for look-ups by time, whatever its records say.
+    pub fn as_new_as(mut self, at: Timestamp) -> Self {
+        self.header.max_timestamp = self.header.max_timestamp.max(at);
+        self
+    }
+
     pub fn base_offset(mut self, base: Offset) -> Self {
         self.header.base_offset = base;
         self

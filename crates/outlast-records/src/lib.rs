@@ -11,7 +11,9 @@ mod compression;
 mod control;
 mod error;
 mod ids;
+pub mod murmur2;
 mod record;
+mod retain;
 mod validate;
 mod varint;
 

@@ -140,6 +140,13 @@ pub struct RecordRefs<'a> {
     rest: &'a [u8],
 }
 
+impl<'a> RecordRefs<'a> {
+    /// The encoded records that are still to come.
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+}
+
 impl<'a> Iterator for RecordRefs<'a> {
     type Item = Result<RecordRef<'a>, BatchError>;
 

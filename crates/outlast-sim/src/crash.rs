@@ -11,31 +11,34 @@ mod group;
 mod ledger;
 mod message;
 mod producers;
-mod read_back;
-mod report;
-mod server;
+mod promise;
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
-use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use tempfile::TempDir;
 
 pub use fault::Fault;
-pub use report::{Promise, Report};
+pub(crate) use fault::lose_tail;
+pub use promise::Promise;
 
 use group::{Commits, GroupMember};
-use ledger::Ledger;
+use ledger::{Ledger, ReadPartition};
 use message::Message;
 use producers::RunningProducer;
-use server::Server;
+
+use crate::kafka_client::{client_config, retry};
+use crate::read_back::{self, StoredRecord};
+use crate::server::Server;
+
+type Report = crate::report::Report<Promise>;
 
 const TOPIC: &str = "crash";
 const PARTITIONS: i32 = 4;
@@ -63,10 +66,7 @@ pub struct Options {
 pub fn run(options: &Options) -> Result<Report> {
     let dir = TempDir::with_prefix("outlast-crash-")?;
     let server = Server::new(&options.server, dir.path())?;
-    watch(
-        &server,
-        Duration::from_secs(120 + 10 * u64::from(options.rounds)),
-    );
+    server.watch(Duration::from_secs(120 + 10 * u64::from(options.rounds)));
     let mut run = Run {
         rng: fastrand::Rng::with_seed(options.seed),
         shared: Shared::default(),
@@ -98,15 +98,18 @@ pub fn run(options: &Options) -> Result<Report> {
     }
 }
 
-/// Ends a harness that hangs, and the broker with it, so that nothing is left running.
-fn watch(server: &Server, limit: Duration) {
-    let child = server.child();
-    std::thread::spawn(move || {
-        std::thread::sleep(limit);
-        eprintln!("the crash harness did not end within {} s", limit.as_secs());
-        let _ = server::kill(&child);
-        std::process::exit(1);
-    });
+fn read_partitions(bootstrap: &str) -> Result<HashMap<i32, ReadPartition>> {
+    let values = |records: Vec<StoredRecord>| {
+        let pairs = records
+            .into_iter()
+            .map(|record| (record.offset, record.value));
+        pairs.collect()
+    };
+    let read = read_back::read_topic(bootstrap, TOPIC, PARTITIONS)?;
+    Ok(read
+        .into_iter()
+        .map(|(partition, records)| (partition, values(records)))
+        .collect())
 }
 
 /// One run from the first start to the last check.
@@ -287,7 +290,7 @@ impl Run<'_> {
         let bootstrap = self.server.bootstrap();
         group::check_committed(&bootstrap, &self.shared)?;
         let promised = self.shared.ledger().clone();
-        let mut read = read_back::read_all(&bootstrap)?;
+        let mut read = read_partitions(&bootstrap)?;
         if self.options.plant == Some(Fault::DroppedRecord) {
             fault::drop_record(&mut read);
         }
@@ -315,7 +318,7 @@ impl Run<'_> {
     fn check_topics(&self) -> Result<()> {
         let consumer: BaseConsumer = client_config(&self.server.bootstrap()).create()?;
         let limit = Duration::from_secs(10);
-        let metadata = group::retry(|| consumer.fetch_metadata(None, limit))?;
+        let metadata = retry(|| consumer.fetch_metadata(None, limit))?;
         for name in &self.topics {
             let topic = metadata.topics().iter().find(|topic| topic.name() == name);
             let partitions = topic.map_or(0, |topic| topic.partitions().len());
@@ -329,7 +332,7 @@ impl Run<'_> {
 
     /// With no producer running, the group must commit exactly the end of every partition.
     fn check_group_reaches_end(&self, bootstrap: &str) -> Result<()> {
-        let read = read_back::read_all(bootstrap)?;
+        let read = read_partitions(bootstrap)?;
         let ends = read
             .iter()
             .map(|(&partition, records)| (partition, records.len() as i64));
@@ -433,15 +436,4 @@ impl Shared {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// What all librdkafka clients here have in common: they come back quickly and complain to nobody.
-fn client_config(bootstrap: &str) -> ClientConfig {
-    let mut config = ClientConfig::new();
-    config
-        .set("bootstrap.servers", bootstrap)
-        .set("reconnect.backoff.ms", "20")
-        .set("reconnect.backoff.max.ms", "200")
-        .set_log_level(RDKafkaLogLevel::Emerg);
-    config
 }

@@ -14,6 +14,16 @@ use crate::error::AppendError;
 #[must_use = "nothing may be acknowledged before this resolves"]
 pub struct Durable(Kind);
 
+/// Waits for the same entry.
+impl Clone for Durable {
+    fn clone(&self) -> Self {
+        match &self.0 {
+            Kind::Ready(result) => Self::ready(result.clone()),
+            Kind::Waiting { commit, .. } => Self::on(commit),
+        }
+    }
+}
+
 enum Kind {
     Ready(Result<(), AppendError>),
     Waiting {
@@ -130,9 +140,10 @@ mod tests {
     #[test]
     fn everybody_who_waits_for_an_entry_is_told() {
         let commit = Commit::new();
+        let first = Durable::on(&commit);
         let waiting: Vec<_> = (0..3)
             .map(|_| {
-                let durable = Durable::on(&commit);
+                let durable = first.clone();
                 std::thread::spawn(move || durable.wait())
             })
             .collect();

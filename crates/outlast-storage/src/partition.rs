@@ -140,6 +140,25 @@ impl PartitionLog {
         state.epochs.end_of(epoch, state.high_watermark)
     }
 
+    /// The first offset whose batch may have been written at `time` or later. By files: an offset too low at worst.
+    pub fn first_offset_since(&self, time: Timestamp) -> Offset {
+        let state = self.state.lock();
+        let newer = |extent: &&Extent| extent.max_timestamp.max(extent.begun()) >= time;
+        state
+            .extents
+            .iter()
+            .find(newer)
+            .map_or(state.high_watermark, |extent| extent.base)
+            .max(state.start)
+    }
+
+    /// The batch at `offset` was written at this time or later. `NONE` where nothing is known.
+    pub fn written_after(&self, offset: Offset) -> Timestamp {
+        let state = self.state.lock();
+        let at = state.extents.partition_point(|extent| extent.next <= offset);
+        state.extents.get(at).map_or(Timestamp::NONE, Extent::begun)
+    }
+
     pub fn set_retention(&self, retention: Retention) {
         self.state.lock().retention = retention;
     }

@@ -277,6 +277,11 @@ impl Store {
         }
     }
 
+    /// Resolves when everything that was appended so far is durable, or has failed.
+    pub fn after_all(&self) -> Durable {
+        self.shared.sequencer.lock().after_all()
+    }
+
     /// Deletes a partition with everything in it. Space is given back in the background.
     pub fn delete_partition(&self, id: PartitionId) -> Durable {
         let Some(log) = self.existing(id) else {

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use clap::{Args, Subcommand, ValueEnum};
+use outlast_broker::GROUP_CONFIGS;
 
 use crate::config::{self, Key, Section};
 
@@ -122,21 +123,37 @@ fn markdown() -> String {
             "\n## {section}\n\n| Setting | Default | Allowed | Meaning |\n|---|---|---|---|\n"
         );
         for key in keys {
-            let default = match key.default {
-                "" => "(none)".to_owned(),
-                default => format!("`{default}`"),
-            };
-            let cells = [
-                format!("`{}`", key.name),
-                default,
-                key.allowed(),
-                key.documentation(),
-            ];
-            let cells: Vec<String> = cells.iter().map(|cell| cell.replace('|', "\\|")).collect();
-            let _ = writeln!(text, "| {} |", cells.join(" | "));
+            let (allowed, meaning) = (key.allowed(), key.documentation());
+            row(&mut text, key.name, key.default, allowed, meaning);
         }
     }
+    text.push_str(
+        "\n## Groups\n\n\
+         Set for one group by its name, whether or not it exists yet, with `kafka-configs --entity-type groups`, an\n\
+         AdminClient or `outlast queue configure`. Where a broker key is named above for the same thing, that is the default of\n\
+         all groups.\n\n\
+         | Setting | Default | Allowed | Meaning |\n|---|---|---|---|\n",
+    );
+    for key in GROUP_CONFIGS {
+        row(
+            &mut text,
+            key.name,
+            key.default,
+            key.kind.to_string(),
+            key.documentation(),
+        );
+    }
     text
+}
+
+fn row(text: &mut String, name: &str, default: &str, allowed: String, meaning: String) {
+    let default = match default {
+        "" => "(none)".to_owned(),
+        default => format!("`{default}`"),
+    };
+    let cells = [format!("`{name}`"), default, allowed, meaning];
+    let cells: Vec<String> = cells.iter().map(|cell| cell.replace('|', "\\|")).collect();
+    let _ = writeln!(text, "| {} |", cells.join(" | "));
 }
 
 /// Lines of up to `width` characters, broken between words.

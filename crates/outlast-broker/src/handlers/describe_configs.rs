@@ -1,4 +1,4 @@
-//! DescribeConfigs: every key of a topic or a broker, with its value and where that comes from.
+//! DescribeConfigs: every key of a topic, a group or a broker, with its value and where that comes from.
 
 use std::collections::HashSet;
 
@@ -11,10 +11,12 @@ use outlast_protocol::{ErrorCode, Str};
 
 use crate::broker::Broker;
 use crate::broker_config::BrokerKey;
-use crate::config_changes::{BROKER, TOPIC, broker_name, unknown_resource_type};
-use crate::config_values::{ConfigSource, Synonym, TopicValues, broker_synonyms};
+use crate::config_changes::{BROKER, GROUP, TOPIC, broker_name, unknown_resource_type};
+use crate::config_definition::ConfigDefinition;
+use crate::config_values::{ConfigSource, GroupValues, Synonym, TopicValues, broker_synonyms};
 use crate::dispatch::RequestContext;
 use crate::error::ApiError;
+use crate::group_config;
 use crate::topic_config::DEFINITIONS;
 use crate::topic_name;
 
@@ -36,6 +38,7 @@ pub(crate) async fn handle(
         let configs = match resource.resource_type {
             TOPIC => topic(context.broker, &resource, include),
             BROKER => broker(context.broker, &resource, include),
+            GROUP => group(context.broker, &resource, include),
             other => Err(unknown_resource_type(other)),
         };
         let (error_code, error_message, configs) = match configs {
@@ -87,23 +90,55 @@ fn topic(
         .filter(|definition| asked.has(definition.name));
     let described = asked.map(|definition| {
         let (value, source) = values.effective(definition);
-        DescribeConfigsResourceResult {
-            name: Str::from_static(definition.name),
-            value: Some(value.into()),
-            config_source: source.code(),
-            synonyms: if include.synonyms {
-                synonyms(values.synonyms(definition))
-            } else {
-                Vec::new()
-            },
-            config_type: definition.kind.protocol_type(),
-            documentation: include
-                .documentation
-                .then(|| definition.documentation().into()),
-            ..Default::default()
-        }
+        let synonyms = || values.synonyms(definition);
+        entry(definition, value, source, synonyms, include)
     });
     Ok(described.collect())
+}
+
+/// A group that doesn't exist has the defaults that it would begin with.
+fn group(
+    broker: &Broker,
+    resource: &DescribeConfigsResource,
+    include: Include,
+) -> Result<Vec<DescribeConfigsResourceResult>, ApiError> {
+    let name = group_config::group_name(&resource.resource_name)?;
+    let image = broker.metadata.image();
+    let values = GroupValues::new(&image, &broker.config, name);
+    let asked = Asked::of(resource);
+    let asked = group_config::DEFINITIONS
+        .iter()
+        .filter(|definition| asked.has(definition.name));
+    let described = asked.map(|definition| {
+        let (value, source) = values.effective(definition);
+        let synonyms = || values.synonyms(definition);
+        entry(definition, value, source, synonyms, include)
+    });
+    Ok(described.collect())
+}
+
+fn entry(
+    definition: &ConfigDefinition,
+    value: String,
+    source: ConfigSource,
+    all: impl Fn() -> Vec<Synonym>,
+    include: Include,
+) -> DescribeConfigsResourceResult {
+    DescribeConfigsResourceResult {
+        name: Str::from_static(definition.name),
+        value: Some(value.into()),
+        config_source: source.code(),
+        synonyms: if include.synonyms {
+            synonyms(all())
+        } else {
+            Vec::new()
+        },
+        config_type: definition.kind.protocol_type(),
+        documentation: include
+            .documentation
+            .then(|| definition.documentation().into()),
+        ..Default::default()
+    }
 }
 
 /// For one broker all its keys; for all brokers (the empty name) only what was set for all of them while they ran.
@@ -152,7 +187,9 @@ fn effective(key: BrokerKey, first: &Synonym) -> Str {
                 .remove(topic.name)
                 .map_or_else(|| first.value.as_str().into(), Str::from)
         }
-        BrokerKey::TopicDefault { .. } | BrokerKey::Fixed(_) => first.value.as_str().into(),
+        BrokerKey::TopicDefault { .. } | BrokerKey::GroupDefault { .. } | BrokerKey::Fixed(_) => {
+            first.value.as_str().into()
+        }
     }
 }
 

@@ -6,12 +6,11 @@ use outlast_protocol::messages::{ListConfigResourcesRequest, ListConfigResources
 use outlast_protocol::{ErrorCode, Str};
 
 use crate::broker_config::NODE_ID;
-use crate::config_changes::{BROKER, TOPIC};
+use crate::config_changes::{BROKER, GROUP, TOPIC};
 use crate::dispatch::RequestContext;
 
 const BROKER_LOGGER: i8 = 8;
 const CLIENT_METRICS: i8 = 16;
-const GROUP: i8 = 32;
 
 pub(crate) async fn handle(
     context: &RequestContext<'_>,
@@ -48,6 +47,13 @@ pub(crate) async fn handle(
         config_resources.extend(image.topics().map(|topic| ConfigResource {
             resource_name: Str::from(&*topic.name),
             resource_type: TOPIC,
+        }));
+    }
+    if asked.contains(&GROUP) {
+        let image = context.broker.metadata.image();
+        config_resources.extend(image.group_configs().keys().map(|group| ConfigResource {
+            resource_name: group.as_str().into(),
+            resource_type: GROUP,
         }));
     }
     ListConfigResourcesResponse {

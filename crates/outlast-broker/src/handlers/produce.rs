@@ -1,13 +1,15 @@
 //! Produce: checks the batches of many partitions and appends them in one step; the answer waits until they are durable.
 //!
-//! Nothing is awaited before the append, so that the requests of one connection append in the order in which they came.
-//! The records' bytes go from the request's frame to the log as they are, unless the topic asks for another compression.
+//! Ordinarily nothing is awaited before the append, so that the requests of one connection append in the order in which
+//! they came; where a topic deduplicates and its window must be read first, requests queue up in that order. The records'
+//! bytes go from the request's frame to the log as they are, unless the topic asks for another compression or leaves
+//! repeats out.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use outlast_protocol::ErrorCode;
+use outlast_protocol::{ErrorCode, Str};
 use outlast_protocol::messages::produce::{
     BatchIndexAndErrorMessage, PartitionProduceData, PartitionProduceResponse, TopicProduceResponse,
 };
@@ -16,19 +18,20 @@ use outlast_records::{
     CheckedBatch, Compression, ProduceRules, Timestamp, TimestampType, check_produced,
 };
 use outlast_storage::{AppendSection, Durable, PartitionLog, SectionOutcome};
+use prometheus_client::metrics::counter::Counter;
 use uuid::Uuid;
 
 use crate::dispatch::RequestContext;
 use crate::error::{ApiError, CloseConnection};
+use crate::produce::MAX_DECOMPRESSED_BYTES;
+use crate::produce::dedupe::{self, Candidate, Ids, Outcome, Published};
 use crate::topic_config::TopicConfig;
 use crate::topics::{Topic, TopicTable};
-use crate::transactions::{self, Addressed};
+use crate::transactions;
 
 /// Topics are named by id from this version on.
 const TOPIC_IDS: i16 = 13;
 const ACKS_ALL: i16 = -1;
-/// What a batch may grow to when its records must be looked at: a bound for hostile ones, far above honest ones.
-const MAX_DECOMPRESSED_BYTES: usize = 256 << 20;
 
 /// Where in the response a section's outcome belongs.
 struct Place {
@@ -36,6 +39,16 @@ struct Place {
     partition: usize,
     log: Arc<PartitionLog>,
     log_append_time: Timestamp,
+    repeats: Counter,
+    /// Topic and partition.
+    name: (Str, i32),
+}
+
+/// When a section's records are durable.
+enum Wait {
+    /// With those that are not in this request's append.
+    Until(Durable),
+    Already,
 }
 
 pub(crate) async fn handle(
@@ -44,43 +57,48 @@ pub(crate) async fn handle(
 ) -> Result<Option<ProduceResponse>, CloseConnection> {
     let acks = request.acks;
     let id = request.transactional_id.clone();
-    let (mut response, mut places, sections) = check(context, request);
-    let append = transactions::append(context.broker, id.as_ref(), context.version, sections);
-    let mut duplicates: HashMap<usize, Durable> = HashMap::new();
-    for (at, (place, outcome)) in places.iter_mut().zip(append.sections).enumerate() {
+    let (mut response, mut places, candidates) = check(context, request);
+    let append = append(context, id.as_ref(), &places, candidates).await;
+    let mut waits: HashMap<usize, Wait> = HashMap::new();
+    for (at, (place, (outcome, repeats))) in places.iter_mut().zip(append.outcomes).enumerate() {
+        place.repeats.inc_by(repeats);
         let answer = place.answer(&mut response);
-        let outcome = match outcome {
-            Ok(outcome) => outcome,
-            Err(error) => {
-                fail(answer, error);
+        let (first, time, wait) = match outcome {
+            Outcome::Section(SectionOutcome::Appended { base_offset, .. }) => {
+                answer.base_offset = base_offset.0;
                 continue;
             }
-        };
-        match outcome {
-            SectionOutcome::Appended { base_offset, .. } => answer.base_offset = base_offset.0,
             // The client sent it again because it missed the answer: it gets the first one.
-            SectionOutcome::Duplicate {
+            Outcome::Section(SectionOutcome::Duplicate {
                 base_offset,
                 timestamp,
                 durable,
                 ..
-            } => {
-                answer.base_offset = base_offset.0;
-                if place.log_append_time != Timestamp::NONE {
-                    place.log_append_time = timestamp;
-                }
-                duplicates.insert(at, durable);
+            }) => (base_offset, timestamp, Wait::Until(durable)),
+            Outcome::Repeats { offset, time } => (offset, time, Wait::Already),
+            Outcome::Section(SectionOutcome::Rejected(rejection)) => {
+                fail(answer, rejection.into());
+                continue;
             }
-            SectionOutcome::Rejected(rejection) => fail(answer, rejection.into()),
+            Outcome::Refused(error) => {
+                fail(answer, error);
+                continue;
+            }
+        };
+        answer.base_offset = first.0;
+        if place.log_append_time != Timestamp::NONE {
+            place.log_append_time = time;
         }
+        waits.insert(at, wait);
     }
     if acks == 0 {
         return unacknowledged(&response).map_or(Ok(None), Err);
     }
     let durable = append.durable.await;
     for (at, place) in places.iter().enumerate() {
-        let outcome = match duplicates.remove(&at) {
-            Some(duplicate) => duplicate.await,
+        let outcome = match waits.remove(&at) {
+            Some(Wait::Until(duplicate)) => duplicate.await,
+            Some(Wait::Already) => Ok(()),
             None => durable.clone(),
         };
         let answer = place.answer(&mut response);
@@ -96,6 +114,34 @@ pub(crate) async fn handle(
         }
     }
     Ok(Some(response))
+}
+
+async fn append(
+    context: &RequestContext<'_>,
+    id: Option<&Str>,
+    places: &[Place],
+    candidates: Vec<Candidate>,
+) -> Published {
+    let broker = context.broker;
+    if candidates.iter().any(transactions::is_transactional) {
+        // Their records have no ids: see `candidate`.
+        let names = places.iter().map(|place| place.name.clone());
+        return transactions::append(broker, id, context.version, names.zip(candidates));
+    }
+    if candidates.iter().any(|candidate| candidate.ids.is_some()) {
+        let now = broker.clock.now();
+        return dedupe::append(&broker.store, &broker.dedupe_turnstile, now, candidates).await;
+    }
+    let sections = candidates.into_iter().map(|candidate| candidate.section);
+    let append = broker.store.append(sections.collect());
+    Published {
+        outcomes: append
+            .sections
+            .into_iter()
+            .map(|outcome| (Outcome::Section(outcome), 0))
+            .collect(),
+        durable: append.durable,
+    }
 }
 
 impl Place {
@@ -139,13 +185,13 @@ fn unacknowledged(response: &ProduceResponse) -> Option<CloseConnection> {
 fn check(
     context: &RequestContext<'_>,
     request: ProduceRequest,
-) -> (ProduceResponse, Vec<Place>, Vec<Addressed>) {
+) -> (ProduceResponse, Vec<Place>, Vec<Candidate>) {
     let table = context.broker.topics.load();
     let now = context.broker.clock.now();
     let refused = refuse(&request);
     let acks = request.acks;
     let mut response = ProduceResponse::default();
-    let (mut places, mut sections) = (Vec::new(), Vec::new());
+    let (mut places, mut candidates) = (Vec::new(), Vec::new());
     for (topic_at, data) in request.topic_data.into_iter().enumerate() {
         let topic = match &refused {
             None => find_topic(context, &table, &data.name, data.topic_id),
@@ -159,16 +205,23 @@ fn check(
                 ..Default::default()
             };
             let checked = topic.as_ref().map_err(Clone::clone);
-            match checked.and_then(|topic| section(context.version, topic, partition, acks, now)) {
-                Ok((addressed, log_append_time)) => {
-                    let log = addressed.section.log.clone();
+            let made = checked.and_then(|topic| {
+                let (candidate, log_append_time) =
+                    candidate(context.version, topic, partition, acks, now)?;
+                let repeats = topic.metrics.repeats.clone();
+                Ok((candidate, log_append_time, repeats, topic.name.clone()))
+            });
+            match made {
+                Ok((candidate, log_append_time, repeats, topic)) => {
                     places.push(Place {
                         topic: topic_at,
                         partition: partition_at,
-                        log,
+                        log: candidate.section.log.clone(),
                         log_append_time,
+                        repeats,
+                        name: (topic, answer.index),
                     });
-                    sections.push(addressed);
+                    candidates.push(candidate);
                 }
                 Err(error) => fail(&mut answer, error),
             }
@@ -180,7 +233,7 @@ fn check(
             partition_responses: answers,
         });
     }
-    (response, places, sections)
+    (response, places, candidates)
 }
 
 /// What is wrong with the request as a whole.
@@ -214,13 +267,13 @@ fn find_topic(
     Ok(topic.clone())
 }
 
-fn section(
+fn candidate(
     version: i16,
     topic: &Arc<Topic>,
     data: PartitionProduceData,
     acks: i16,
     now: Timestamp,
-) -> Result<(Addressed, Timestamp), ApiError> {
+) -> Result<(Candidate, Timestamp), ApiError> {
     let partition = topic.partition(data.index)?;
     if acks == ACKS_ALL && topic.config.min_insync_replicas > 1 {
         let message = format!(
@@ -241,17 +294,17 @@ fn section(
         .metrics
         .messages_in
         .inc_by(u64::from(batch.header().records_count.unsigned_abs()));
+    // What a transaction brings counts when it commits, which nobody knows yet: its ids are not looked at.
+    let dedupe = topic.config.messages.dedupe.as_ref();
+    let dedupe = dedupe.filter(|_| !batch.header().attributes.is_transactional());
+    let ids = dedupe.map(|config| Ids::of(&batch, partition, config));
     let section = AppendSection {
         log: partition.log.clone(),
         batches: vec![batch],
         leader_epoch: partition.leader_epoch,
     };
-    let addressed = Addressed {
-        topic: topic.name.clone(),
-        partition: data.index,
-        section,
-    };
-    Ok((addressed, log_append_time))
+    let ids = ids.transpose()?;
+    Ok((Candidate { section, ids }, log_append_time))
 }
 
 /// Checks what came for one partition, and changes it only where the topic's configuration says so.

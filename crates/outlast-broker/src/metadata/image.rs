@@ -19,6 +19,8 @@ pub struct MetadataImage {
     names: BTreeMap<Uuid, Arc<str>>,
     /// By node id; the empty name holds for all brokers.
     brokers: BTreeMap<String, ConfigMap>,
+    /// Of groups that have values of their own; there may be many, so that copies of the image share them.
+    groups: Arc<BTreeMap<String, ConfigMap>>,
     pub next_producer_id: i64,
 }
 
@@ -60,6 +62,15 @@ impl MetadataImage {
         self.brokers.get(broker)
     }
 
+    pub fn group_config(&self, group: &str) -> Option<&ConfigMap> {
+        self.groups.get(group)
+    }
+
+    /// The groups that have values of their own, in the order of their names. Shared until one of them changes.
+    pub fn group_configs(&self) -> &Arc<BTreeMap<String, ConfigMap>> {
+        &self.groups
+    }
+
     /// A record about a topic that isn't there is passed over: the fold accepts every sequence.
     pub fn apply(&mut self, record: &MetadataRecord) {
         match record {
@@ -95,6 +106,14 @@ impl MetadataImage {
                 let config = self.brokers.entry(broker.clone()).or_default();
                 set(config, key, value.as_ref());
             }
+            MetadataRecord::GroupConfig { group, key, value } => {
+                let groups = Arc::make_mut(&mut self.groups);
+                let config = groups.entry(group.clone()).or_default();
+                set(config, key, value.as_ref());
+                if config.is_empty() {
+                    groups.remove(group);
+                }
+            }
             MetadataRecord::ProducerIds { next } => {
                 self.next_producer_id = self.next_producer_id.max(*next);
             }
@@ -128,6 +147,17 @@ impl MetadataImage {
                     .iter()
                     .map(|(key, value)| MetadataRecord::BrokerConfig {
                         broker: broker.clone(),
+                        key: key.clone(),
+                        value: Some(value.clone()),
+                    }),
+            );
+        }
+        for (group, config) in self.groups.iter() {
+            records.extend(
+                config
+                    .iter()
+                    .map(|(key, value)| MetadataRecord::GroupConfig {
+                        group: group.clone(),
                         key: key.clone(),
                         value: Some(value.clone()),
                     }),
@@ -187,6 +217,14 @@ mod tests {
         }
     }
 
+    fn group_config(group: &str, key: &str, value: Option<&str>) -> MetadataRecord {
+        MetadataRecord::GroupConfig {
+            group: group.into(),
+            key: key.into(),
+            value: value.map(Into::into),
+        }
+    }
+
     #[test]
     fn topics_grow_change_and_go() {
         let image = fold(&[
@@ -227,6 +265,22 @@ mod tests {
     }
 
     #[test]
+    fn a_group_has_a_configuration_while_it_has_a_value() {
+        let set = [
+            group_config("g", "a", Some("1")),
+            group_config("g", "b", Some("2")),
+            group_config("h", "a", Some("3")),
+        ];
+        let mut image = fold(&set);
+        let one = |value: &str| Some(ConfigMap::from([("a".into(), value.into())]));
+        image.apply(&group_config("g", "b", None));
+        assert_eq!(image.group_config("g").cloned(), one("1"));
+        image.apply(&group_config("g", "a", None));
+        assert_eq!(image.group_config("g"), None);
+        assert_eq!(image.group_configs().keys().collect::<Vec<_>>(), ["h"]);
+    }
+
+    #[test]
     fn producer_ids_never_go_back() {
         let image = fold(&[
             MetadataRecord::ProducerIds { next: 2000 },
@@ -248,6 +302,7 @@ mod tests {
                 key: "log.retention.ms".into(),
                 value: Some("1".into()),
             },
+            group_config("g", "share.record.lock.duration.ms", Some("2000")),
             MetadataRecord::ProducerIds { next: 2000 },
         ]);
         let mut replayed = fold(&[topic(9, "stale", 1)]);

@@ -152,6 +152,7 @@ fn replay_batches(
                 | MetadataRecord::Partitions { .. }
                 | MetadataRecord::TopicConfig { .. }
                 | MetadataRecord::BrokerConfig { .. }
+                | MetadataRecord::GroupConfig { .. }
                 | MetadataRecord::ProducerIds { .. } => {}
             }
             image.apply(&decoded);

@@ -49,6 +49,12 @@ pub enum MetadataRecord {
         key: String,
         value: Option<String>,
     },
+    GroupConfig {
+        group: String,
+        key: String,
+        /// `None` takes the value back to its default.
+        value: Option<String>,
+    },
     /// Every producer id below `next` may have been handed out.
     ProducerIds {
         next: i64,
@@ -135,6 +141,14 @@ mod tests {
                     value: Some("v".into()),
                 },
                 r#"{"broker_config":{"broker":"","key":"k","value":"v"}}"#,
+            ),
+            (
+                MetadataRecord::GroupConfig {
+                    group: "g".into(),
+                    key: "k".into(),
+                    value: Some("v".into()),
+                },
+                r#"{"group_config":{"group":"g","key":"k","value":"v"}}"#,
             ),
             (
                 MetadataRecord::ProducerIds { next: 1000 },

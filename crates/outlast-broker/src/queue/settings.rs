@@ -6,6 +6,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::DeadReason;
+
 /// The group's configuration, as far as the state machine cares. What only the shell needs (the
 /// dead-letter topic's name, where a new queue begins, isolation) is not here.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,6 +41,14 @@ impl Default for QueueSettings {
             expired: ExpiredAction::DeadLetter,
             dead_letters: true,
         }
+    }
+}
+
+impl QueueSettings {
+    /// Whether a message that dies of this becomes a dead letter.
+    pub(super) fn keeps(&self, reason: DeadReason) -> bool {
+        let dropped = reason == DeadReason::Expired && self.expired == ExpiredAction::Drop;
+        self.dead_letters && !dropped
     }
 }
 

@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use outlast_protocol::{ErrorCode, Str};
 use outlast_records::Sequence;
-use outlast_storage::{AppendSection, Durable, Expected, SectionOutcome};
+use outlast_storage::{AppendSection, Expected};
 
 use super::TransactionCoordinator;
 use crate::broker::Broker;
 use crate::error::ApiError;
+use crate::produce::dedupe::{Candidate, Outcome, Published};
 use crate::shard::ShardError;
 use crate::txn::{Partitions, Producer, Transactions, TxnVersion};
 
@@ -19,17 +20,16 @@ const FIRST_VERSION_THAT_JOINS: i16 = 12;
 /// From this version on, clients know TRANSACTION_ABORTABLE.
 const FIRST_VERSION_WITH_ABORTABLE: i16 = 11;
 
-/// Batches for a partition, by its name.
-pub(crate) struct Addressed {
-    pub topic: Str,
-    pub partition: i32,
-    pub section: AppendSection,
+/// A candidate and its place by name.
+struct Addressed {
+    topic: Str,
+    partition: i32,
+    section: AppendSection,
+    refused: Option<ApiError>,
 }
 
-/// What became of each section, in their order, and the promise for those that were appended.
-pub(crate) struct Appended {
-    pub sections: Vec<Result<SectionOutcome, ApiError>>,
-    pub durable: Durable,
+pub(crate) fn is_transactional(candidate: &Candidate) -> bool {
+    producer_of(&candidate.section).is_some()
 }
 
 /// Appends what a produce request brought, within a transaction and outside. Doesn't wait.
@@ -37,38 +37,40 @@ pub(crate) fn append(
     broker: &Arc<Broker>,
     id: Option<&Str>,
     api_version: i16,
-    sections: Vec<Addressed>,
-) -> Appended {
-    let producers: BTreeSet<Producer> = sections.iter().filter_map(producer_of).collect();
-    let Some(producer) = producers.first().copied() else {
-        return append_verified(broker, &[], sections, |_| Ok(()));
-    };
-    let refuse_all = |code: ErrorCode, message: &str| Appended {
-        sections: sections
-            .iter()
-            .map(|_| Err(ApiError::new(code, message)))
-            .collect(),
-        durable: Durable::ready(Ok(())),
-    };
-    let Some(id) = id else {
-        return refuse_all(
+    candidates: impl Iterator<Item = ((Str, i32), Candidate)>,
+) -> Published {
+    let mut sections: Vec<Addressed> = candidates.map(addressed).collect();
+    let producers: BTreeSet<Producer> = sections
+        .iter()
+        .filter_map(|addressed| producer_of(&addressed.section))
+        .collect();
+    let producer = producers.first().copied();
+    let fault = match (id, producers.len()) {
+        (None, 1..) => Some((
             ErrorCode::TransactionalIdAuthorizationFailed,
             "there are transactional records, but no transactional id",
-        );
-    };
-    if producers.len() > 1 {
-        return refuse_all(
+        )),
+        (_, 2..) => Some((
             ErrorCode::InvalidProducerIdMapping,
             "there are records of more than one transactional producer",
-        );
+        )),
+        _ => None,
+    };
+    if let Some((code, message)) = fault {
+        for addressed in &mut sections {
+            addressed.refused = Some(ApiError::new(code, message));
+        }
     }
+    let (Some(id), Some(producer), None) = (id, producer, fault) else {
+        return append_verified(broker, &[], sections, |_| Ok(()));
+    };
     let version = match api_version {
         FIRST_VERSION_THAT_JOINS.. => TxnVersion::V2,
         _ => TxnVersion::V0,
     };
     let partitions: Partitions = sections
         .iter()
-        .filter(|addressed| producer_of(addressed).is_some())
+        .filter(|addressed| producer_of(&addressed.section).is_some())
         .map(|addressed| (&addressed.topic, addressed.partition))
         .collect();
     let refused = |code| produce_error(code, api_version);
@@ -95,45 +97,62 @@ pub(crate) fn append(
     })
 }
 
+fn addressed(((topic, partition), candidate): ((Str, i32), Candidate)) -> Addressed {
+    // No client mixes them; to look for repeats of these might wait.
+    let mixed = candidate.ids.is_some();
+    let refused = mixed.then(|| {
+        let message = "records outside of the transaction are in the same request";
+        ApiError::new(ErrorCode::InvalidRequest, message)
+    });
+    Addressed {
+        topic,
+        partition,
+        section: candidate.section,
+        refused,
+    }
+}
+
 /// Appends what is outside of transactions, and of the rest what `verify` lets through.
 fn append_verified(
     broker: &Arc<Broker>,
     based_on: &[Expected],
     sections: Vec<Addressed>,
     verify: impl Fn(&Addressed) -> Result<(), ApiError>,
-) -> Appended {
+) -> Published {
     let mut kept = Vec::with_capacity(sections.len());
     let mut refused = Vec::with_capacity(sections.len());
-    for addressed in sections {
-        let verified = match producer_of(&addressed) {
-            Some(_) => verify(&addressed),
-            None => Ok(()),
-        };
-        if verified.is_ok() {
+    for mut addressed in sections {
+        let error = addressed.refused.take().or_else(|| {
+            producer_of(&addressed.section).and_then(|_| verify(&addressed).err())
+        });
+        if error.is_none() {
             kept.push(addressed.section);
         }
-        refused.push(verified.err());
+        refused.push(error);
     }
     let append = broker.store.append_if(based_on, kept);
-    let mut outcomes = append.sections.into_iter();
-    let sections = refused.into_iter().map(|refused| match refused {
-        Some(error) => Err(error),
-        None => outcomes
-            .next()
-            .ok_or_else(|| ErrorCode::UnknownServerError.into()),
+    let mut appended = append.sections.into_iter();
+    let outcomes = refused.into_iter().map(|refused| {
+        let outcome = match refused {
+            Some(error) => Outcome::Refused(error),
+            None => appended.next().map_or_else(
+                || Outcome::Refused(ErrorCode::UnknownServerError.into()),
+                Outcome::Section,
+            ),
+        };
+        (outcome, 0)
     });
-    Appended {
-        sections: sections.collect(),
+    Published {
+        outcomes: outcomes.collect(),
         durable: append.durable,
     }
 }
 
 /// The producer of a section with transactional records.
-fn producer_of(addressed: &Addressed) -> Option<Producer> {
-    let headers = addressed.section.batches.iter().map(|batch| batch.header());
-    let mut transactional = headers.filter(|header| {
-        header.attributes.is_transactional() && header.has_producer()
-    });
+fn producer_of(section: &AppendSection) -> Option<Producer> {
+    let headers = section.batches.iter().map(|batch| batch.header());
+    let mut transactional = headers
+        .filter(|header| header.attributes.is_transactional() && header.has_producer());
     let header = transactional.next()?;
     Some(Producer {
         id: header.producer_id,

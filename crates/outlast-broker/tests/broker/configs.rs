@@ -10,12 +10,12 @@ use crate::harness::*;
 
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
-const SET: i8 = 0;
-const DELETE: i8 = 1;
+pub const SET: i8 = 0;
+pub const DELETE: i8 = 1;
 const APPEND: i8 = 2;
 const SUBTRACT: i8 = 3;
 
-async fn describe(
+pub async fn describe(
     broker: &TestBroker,
     kind: i8,
     name: &str,
@@ -42,7 +42,7 @@ async fn describe(
 }
 
 /// Value and source of one key.
-async fn value(broker: &TestBroker, kind: i8, name: &str, key: &str) -> (String, i8) {
+pub async fn value(broker: &TestBroker, kind: i8, name: &str, key: &str) -> (String, i8) {
     let described = describe(broker, kind, name, &[key]).await.remove(0);
     (
         described.value.unwrap_or_default().to_string(),
@@ -50,7 +50,7 @@ async fn value(broker: &TestBroker, kind: i8, name: &str, key: &str) -> (String,
     )
 }
 
-fn incremental(
+pub fn incremental(
     kind: i8,
     name: &str,
     operations: &[(&str, i8, Option<&str>)],
@@ -75,7 +75,7 @@ fn incremental(
     }
 }
 
-async fn alter(
+pub async fn alter(
     broker: &TestBroker,
     kind: i8,
     name: &str,

@@ -25,7 +25,7 @@ use uuid::Uuid;
 /// Where the test clock starts.
 pub const START: i64 = 1_800_000_000_000;
 
-pub struct TestClock(AtomicI64);
+pub struct TestClock(pub AtomicI64);
 
 impl Clock for TestClock {
     fn now(&self) -> Timestamp {
@@ -46,7 +46,7 @@ pub struct TestBroker {
     pub disk: FaultDisk,
     pub clock: Arc<TestClock>,
     options: StoreOptions,
-    store: Store,
+    pub store: Store,
 }
 
 fn options() -> StoreOptions {

@@ -61,7 +61,7 @@ async fn creation_needs_leave_and_a_good_name() {
         ("a b", false, ErrorCode::InvalidTopicException),
         ("", true, ErrorCode::InvalidTopicException),
         (
-            "__share_group_state",
+            "__cluster_metadata",
             true,
             ErrorCode::InvalidTopicException,
         ),

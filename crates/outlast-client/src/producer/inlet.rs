@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::SystemTime;
 
 use outlast_protocol::Str;
+use outlast_records::murmur2::partition_for_key;
 use outlast_records::{BatchBuilder, NewRecord, Timestamp};
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
@@ -14,7 +15,7 @@ use tokio::time::Instant;
 use super::{BatchOutcome, Delivery, ProducerConfig, ProducerRecord};
 use crate::error::ClientError;
 use crate::metadata::TopicInfo;
-use crate::partitioner::{Sticky, partition_for_key};
+use crate::partitioner::Sticky;
 
 /// What a record takes beside its key, value and headers: lengths, deltas, attributes.
 const RECORD_OVERHEAD: usize = 21;

@@ -11,16 +11,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
-use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::{ClientConfig, Message};
 
-use super::report::Promise;
-use super::{PARTITIONS, Shared, TOPIC, client_config};
+use super::promise::Promise;
+use super::{PARTITIONS, Shared, TOPIC};
+use crate::kafka_client::{QUERY_LIMIT, client_config, retry};
 
 const GROUP: &str = "crash-group";
 const COMMIT_EVERY: Duration = Duration::from_millis(150);
-const QUERY_LIMIT: Duration = Duration::from_secs(30);
 
 /// Offsets by partition.
 pub type Positions = HashMap<i32, i64>;
@@ -127,16 +126,4 @@ pub fn check_committed(bootstrap: &str, shared: &Shared) -> Result<Positions> {
         }
     }
     Ok(positions)
-}
-
-/// Queries right after a restart may meet a connection that died with the broker before it.
-pub fn retry<T>(mut query: impl FnMut() -> Result<T, KafkaError>) -> Result<T> {
-    let started = Instant::now();
-    loop {
-        match query() {
-            Ok(answer) => return Ok(answer),
-            Err(error) if started.elapsed() > QUERY_LIMIT => return Err(error.into()),
-            Err(_) => std::thread::sleep(Duration::from_millis(50)),
-        }
-    }
 }

@@ -7,8 +7,9 @@
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use super::Report;
 use super::message::{Message, Sequence};
-use super::report::{Promise, Report};
+use super::promise::Promise;
 
 /// Where an acknowledgement said the message lies. A client that learns from a repeated request
 /// that the first one had arrived may not know.

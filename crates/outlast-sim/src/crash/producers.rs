@@ -21,8 +21,9 @@ use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer}
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::message::Message;
-use super::report::Promise;
-use super::{PARTITIONS, Shared, TOPIC, client_config};
+use super::promise::Promise;
+use super::{PARTITIONS, Shared, TOPIC};
+use crate::kafka_client::client_config;
 
 const MAX_IN_FLIGHT: usize = 200;
 const PACE: Duration = Duration::from_millis(2);

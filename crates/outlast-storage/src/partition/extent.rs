@@ -126,6 +126,14 @@ impl Extent {
         }
     }
 
+    /// When its file was begun, before anything in it was written; unknown of a segment, whose batches are older than it.
+    pub(crate) fn begun(&self) -> Timestamp {
+        match &self.place {
+            Place::Wal { file, .. } => file.created,
+            Place::Segment(_) => Timestamp::NONE,
+        }
+    }
+
     /// A copy to take away from under the lock, with only those in-memory runs that a read from `from` of `max_bytes` may
     /// need.
     pub(crate) fn window(&self, from: Offset, max_bytes: usize) -> Extent {

@@ -29,6 +29,7 @@ pub enum Section {
     Storage,
     Broker,
     TopicDefaults,
+    GroupDefaults,
 }
 
 /// What values a key takes.
@@ -161,6 +162,7 @@ impl fmt::Display for Section {
             Self::Storage => "Storage",
             Self::Broker => "Broker",
             Self::TopicDefaults => "Topic defaults",
+            Self::GroupDefaults => "Group defaults",
         })
     }
 }

@@ -294,10 +294,10 @@ pub fn find(name: &str) -> Option<Key> {
 fn from_broker(key: BrokerKey) -> Key {
     Key {
         name: key.name(),
-        section: if key.is_dynamic() {
-            Section::TopicDefaults
-        } else {
-            Section::Broker
+        section: match key {
+            BrokerKey::Fixed(_) => Section::Broker,
+            BrokerKey::TopicDefault { .. } => Section::TopicDefaults,
+            BrokerKey::GroupDefault { .. } => Section::GroupDefaults,
         },
         kind: Kind::Broker(key),
         default: key.definition().default,

@@ -1,6 +1,6 @@
 //! "Did you mean …": the setting that somebody most likely meant by a name that doesn't exist.
 
-use outlast_broker::BrokerKey;
+use outlast_broker::{BrokerKey, GROUP_CONFIGS};
 
 use super::keys;
 
@@ -24,13 +24,19 @@ pub fn instead_of(name: &str) -> Option<String> {
     if let Some((_, ours)) = OTHER_NAMES.iter().find(|(theirs, _)| *theirs == name) {
         return Some(format!("it is called {ours} here"));
     }
-    let topic_default =
-        BrokerKey::all().find(|key| key.is_dynamic() && key.definition().name == name);
-    if let Some(key) = topic_default {
-        return Some(format!(
-            "for the default of all topics write {}",
-            key.name()
-        ));
+    let default_of = |key: BrokerKey| {
+        let whose = match key {
+            BrokerKey::Fixed(_) => return None,
+            BrokerKey::TopicDefault { topic, .. } => (topic.name == name).then_some("topics"),
+            BrokerKey::GroupDefault { group, .. } => (group.name == name).then_some("groups"),
+        };
+        whose.map(|whose| format!("for the default of all {whose} write {}", key.name()))
+    };
+    if let Some(hint) = BrokerKey::all().find_map(default_of) {
+        return Some(hint);
+    }
+    if GROUP_CONFIGS.iter().any(|key| key.name == name) {
+        return Some("it is set for each group by its name".to_owned());
     }
     let (closeness, closest) = keys::all()
         .map(|key| {
@@ -62,6 +68,11 @@ mod tests {
             "retention.ms",
             Some("for the default of all topics write log.retention.ms"),
         );
+        check(
+            "share.session.timeout.ms",
+            Some("for the default of all groups write group.share.session.timeout.ms"),
+        );
+        check("retry.policy", Some("it is set for each group by its name"));
         check("zookeeper.connect", None);
     }
 }

@@ -15,7 +15,7 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 const STOP_LIMIT: Duration = Duration::from_secs(60);
 
 /// The running child, shared with the watchdog, which must end it when the harness hangs.
-pub type SharedChild = Arc<Mutex<Option<Child>>>;
+type SharedChild = Arc<Mutex<Option<Child>>>;
 
 #[derive(Debug)]
 pub struct Server {
@@ -42,6 +42,10 @@ impl Server {
         format!("127.0.0.1:{}", self.port)
     }
 
+    pub fn http_address(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.http_port))
+    }
+
     /// Where the run keeps everything.
     pub fn dir(&self) -> &Path {
         &self.dir
@@ -51,8 +55,15 @@ impl Server {
         self.dir.join("data")
     }
 
-    pub fn child(&self) -> SharedChild {
-        Arc::clone(&self.child)
+    /// Ends a harness that hangs, and the broker with it, so that nothing is left running.
+    pub fn watch(&self, limit: Duration) {
+        let child = Arc::clone(&self.child);
+        std::thread::spawn(move || {
+            std::thread::sleep(limit);
+            eprintln!("the crash harness did not end within {} s", limit.as_secs());
+            let _ = kill(&child);
+            std::process::exit(1);
+        });
     }
 
     /// Starts the process and returns at once.
@@ -178,7 +189,7 @@ impl Drop for Server {
 }
 
 /// SIGKILL, and waits until the process is gone.
-pub fn kill(child: &SharedChild) -> Result<()> {
+fn kill(child: &SharedChild) -> Result<()> {
     if let Some(mut child) = lock(child).take() {
         child.kill()?;
         child.wait()?;
