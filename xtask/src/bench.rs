@@ -2,12 +2,14 @@
 //!
 //! All brokers run for the whole of it, on loopback ports and directories of their own; each case
 //! loads them one after the other, and the order turns with every round, so that noise of the
-//! machine falls on all of them. Medians and ratios go to docs/BENCHMARKS.md.
+//! machine falls on all of them. Medians and ratios go to docs/BENCHMARKS.md. `--queues` compares
+//! queues instead, with more products.
 
 mod case;
 mod client;
 mod machine;
 mod process_stats;
+mod queues;
 mod report;
 mod start_up;
 mod subject;
@@ -32,6 +34,9 @@ pub struct BenchArgs {
     /// What to compare with
     #[arg(long, value_enum)]
     against: Option<Against>,
+    /// Compare queues: Outlast, Kafka's share groups, RabbitMQ and NATS JetStream
+    #[arg(long, conflicts_with_all = ["against", "without"])]
+    queues: bool,
     /// How often each case runs against each broker
     #[arg(long, default_value_t = 3)]
     rounds: usize,
@@ -44,6 +49,9 @@ pub struct BenchArgs {
     /// Leave out a broker
     #[arg(long, value_enum, value_name = "BROKER")]
     without: Vec<Kind>,
+    /// Leave out a product of those whose queues are compared
+    #[arg(long, value_enum, value_name = "PRODUCT", requires = "queues")]
+    without_product: Vec<queues::Product>,
     /// Where the brokers keep their data; it should be the disk you care about
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -65,6 +73,9 @@ pub enum Against {
 }
 
 pub fn run(args: &BenchArgs) -> Result<()> {
+    if args.queues {
+        return queues::run(args);
+    }
     let is_wanted = |case: &Case| {
         args.case.is_empty()
             || args

@@ -8,9 +8,9 @@ use std::path::PathBuf;
 
 use crate::config_definition::{ConfigDefinition, ConfigError, ConfigKind, Effect};
 use crate::group::GroupConfig;
-use crate::txn::TxnConfig;
 use crate::group_config;
 use crate::topic_config::{self, BROKER_SYNONYMS, ConfigMap};
+use crate::txn::TxnConfig;
 
 /// The node id of the one broker there is.
 pub const NODE_ID: i32 = 1;
@@ -425,7 +425,8 @@ impl BrokerConfig {
                 transaction_max_timeout_ms: int("transaction.max.timeout.ms"),
                 transactional_id_expiration_ms: i64::from(int("transactional.id.expiration.ms")),
                 transaction_remove_expired_transaction_cleanup_interval_ms: u64::from(
-                    int("transaction.remove.expired.transaction.cleanup.interval.ms").unsigned_abs(),
+                    int("transaction.remove.expired.transaction.cleanup.interval.ms")
+                        .unsigned_abs(),
                 ),
             },
             group: GroupConfig {

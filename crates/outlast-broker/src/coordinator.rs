@@ -13,6 +13,7 @@ mod members;
 mod offset_commit;
 mod offset_fetch;
 mod shard;
+mod share_groups;
 mod transactions;
 
 #[cfg(test)]
@@ -24,15 +25,17 @@ use std::sync::Arc;
 use outlast_protocol::Str;
 use outlast_records::{Offset, PartitionId};
 use outlast_storage::{Clock, Store};
+use parking_lot::Mutex;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::AbortHandle;
 use tracing::warn;
 use uuid::Uuid;
 
-use crate::group::{Effects, Group, GroupConfig, GroupState, Groups};
+use crate::group::{Effects, Group, GroupConfig, GroupId, GroupState, Groups, MemberId};
 use crate::random::Random;
 pub(crate) use hash::shard_of;
+use shard::{Shard, ShardError, World};
 pub(crate) use transactions::Pending;
-use shard::{Shard, ShardError};
 
 /// What the coordinator must know about topics: offsets are committed for those that exist.
 pub trait TopicLookup: Send + Sync + 'static {
@@ -76,7 +79,11 @@ pub struct GroupCoordinator {
     drivers: Vec<AbortHandle>,
     topics: Arc<dyn TopicLookup>,
     random: Random,
+    departures: Mutex<Option<Departures>>,
 }
+
+/// Members that have left share groups, or were removed from them.
+pub type Departures = UnboundedReceiver<(GroupId, MemberId)>;
 
 impl GroupCoordinator {
     /// Reads the groups of all partitions of `__consumer_offsets`, whose topic id and number of
@@ -90,14 +97,18 @@ impl GroupCoordinator {
         topics: Arc<dyn TopicLookup>,
         offsets_topic: TopicFacts,
     ) -> GroupCoordinator {
-        let config = Arc::new(config);
+        let (sender, departures) = unbounded_channel();
+        let world = Arc::new(World {
+            config: Arc::new(config),
+            departures: sender,
+        });
         let shards: Vec<Arc<Shard>> = (0..offsets_topic.partitions.max(1))
             .map(|index| {
                 let id = PartitionId {
                     topic: offsets_topic.id,
                     index,
                 };
-                let shard = Shard::open(id, Arc::clone(&config), store.clone(), clock.clone());
+                let shard = Shard::open(id, Arc::clone(&world), store.clone(), clock.clone());
                 Arc::new(shard)
             })
             .collect();
@@ -110,7 +121,13 @@ impl GroupCoordinator {
             drivers,
             topics,
             random,
+            departures: Mutex::new(Some(departures)),
         }
+    }
+
+    /// For one listener: gives something once.
+    pub fn departures(&self) -> Option<Departures> {
+        self.departures.lock().take()
     }
 
     /// Which partition of `__consumer_offsets` a group belongs to.

@@ -112,13 +112,22 @@ serve! {
         DescribeGroups              0..=6  => describe_groups::handle,
         ListGroups                  0..=5  => list_groups::handle,
         DeleteGroups                0..=2  => delete_groups::handle,
+
+        // share groups
+        ShareGroupHeartbeat         1..=1  => share_group_heartbeat::handle,
+        ShareGroupDescribe          1..=1  => share_group_describe::handle,
+        ShareFetch                  1..=2  => share_fetch::handle,
+        ShareAcknowledge            1..=2  => share_acknowledge::handle,
+        DescribeShareGroupOffsets   0..=1  => describe_share_group_offsets::handle,
+        AlterShareGroupOffsets      0..=0  => alter_share_group_offsets::handle,
+        DeleteShareGroupOffsets     0..=0  => delete_share_group_offsets::handle,
     }
     not_served {
-        // the consumer, share and streams group protocols
-        ConsumerGroupHeartbeat, ConsumerGroupDescribe, ShareGroupHeartbeat, ShareGroupDescribe, ShareFetch,
-        ShareAcknowledge, DescribeShareGroupOffsets, AlterShareGroupOffsets, DeleteShareGroupOffsets,
+        // the consumer and streams group protocols
+        ConsumerGroupHeartbeat, ConsumerGroupDescribe, StreamsGroupHeartbeat, StreamsGroupDescribe,
+        // what Kafka's brokers ask each other about share groups
         InitializeShareGroupState, ReadShareGroupState, WriteShareGroupState, DeleteShareGroupState,
-        ReadShareGroupStateSummary, StreamsGroupHeartbeat, StreamsGroupDescribe,
+        ReadShareGroupStateSummary,
         // security
         SaslHandshake, SaslAuthenticate, DescribeAcls, CreateAcls, DeleteAcls, CreateDelegationToken,
         RenewDelegationToken, ExpireDelegationToken, DescribeDelegationToken, DescribeUserScramCredentials,

@@ -1,7 +1,7 @@
-//! Classic consumer groups as a pure state machine: (state, command, now) → (records, replies, timers).
+//! Groups as a pure state machine: (state, command, now) → (records, replies, timers).
 //!
-//! [`Groups`] is the state of one `__consumer_offsets` partition: its groups, their members and
-//! their committed offsets. A command is a method; it changes the state at once and writes what must
+//! [`Groups`] is the state of one `__consumer_offsets` partition: its classic groups, their members
+//! and their committed offsets, and its share groups, which have a machine of their own (`share`). A command is a method; it changes the state at once and writes what must
 //! happen into [`Effects`]. There is no clock, socket, lock or task here: `coordinator` gives the
 //! time and the random member ids, makes the records durable and only then lets the replies go.
 //!
@@ -35,6 +35,7 @@ mod offsets;
 mod pending;
 mod rebalance;
 mod records;
+mod share;
 mod static_member;
 mod subscription;
 mod sync;
@@ -62,6 +63,9 @@ use pending::PendingOffsets;
 pub(crate) use pending::txn_commit_error;
 pub(crate) use rebalance::{join_error, sync_error};
 pub use records::{GroupRecord, RecordError};
+pub use share::{
+    SHARE_GROUP_TYPE, ShareGroup, ShareGroupState, ShareHeartbeat, ShareRecord, SubscribedTopic,
+};
 
 use rebalance::Turn;
 
@@ -80,6 +84,8 @@ pub struct Groups {
     groups: BTreeMap<GroupId, Group>,
     /// What open transactions have committed.
     pending: PendingOffsets,
+    /// No id is in both maps.
+    share_groups: BTreeMap<GroupId, ShareGroup>,
     /// Records of kinds that this version doesn't know, kept for one that does.
     unknown: BTreeMap<Bytes, Bytes>,
 }
@@ -90,6 +96,7 @@ impl Groups {
             config,
             groups: BTreeMap::new(),
             pending: PendingOffsets::default(),
+            share_groups: BTreeMap::new(),
             unknown: BTreeMap::new(),
         }
     }
@@ -119,6 +126,9 @@ impl Groups {
         now: Timestamp,
         fx: &mut Effects,
     ) {
+        if let TimerKey::Member(group, member) = key {
+            self.share_session_expired(group, member, now, fx);
+        }
         let Some(mut turn) = self.turn(key.group(), now, fx) else {
             return;
         };
@@ -143,6 +153,7 @@ impl Groups {
                 turn.loaded();
             }
         }
+        self.share_loaded(fx);
     }
 
     fn turn<'a>(

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::broker::Broker;
 use crate::coordinator::{GroupCoordinator, TopicFacts, TopicLookup};
 use crate::error::ApiError;
+use crate::share;
 use crate::topic_changes::auto_create;
 use crate::topic_name::CONSUMER_OFFSETS;
 use crate::topics::{Topic, Topics};
@@ -56,14 +57,18 @@ impl LazyGroups {
 }
 
 fn open(broker: &Arc<Broker>, offsets_topic: TopicFacts) -> GroupCoordinator {
-    GroupCoordinator::open(
+    let groups = GroupCoordinator::open(
         broker.store.clone(),
         broker.clock.clone(),
         broker.random.clone(),
         broker.config.group.clone(),
         broker.topics.clone(),
         offsets_topic,
-    )
+    );
+    if let Some(departures) = groups.departures() {
+        tokio::spawn(share::follow(Arc::downgrade(broker), departures));
+    }
+    groups
 }
 
 impl TopicLookup for Topics {

@@ -24,6 +24,8 @@ pub const TTL_MS: &str = "outlast-ttl-ms";
 /// The id that deduplication looks at when it is told to; no other meaning.
 pub const MESSAGE_ID: &str = "outlast-message-id";
 pub const REDRIVE_GROUP: &str = "outlast-redrive-group";
+/// A record with it is a dead letter: what its other headers asked for has had its time, and is ignored.
+pub const DEAD_REASON: &str = "outlast-dead-reason";
 
 /// All of ours begin so; records without such a header are passed quickly.
 const PREFIX: &[u8] = b"outlast-";
@@ -135,6 +137,9 @@ pub fn read(record: &RecordRef<'_>, rules: &WalkRules<'_>) -> QueueMessage {
             given.take(key, value, rules.group);
         }
     }
+    if given.is_dead {
+        given = Given::default();
+    }
     message.skip = given.skip;
     message.undecodable = given.malformed.map(Undecodable::Header);
     let published = match record.timestamp {
@@ -170,6 +175,7 @@ pub fn last_header<'a>(headers: HeaderRefs<'a>, name: &str) -> Option<&'a [u8]> 
 
 #[derive(Default)]
 struct Given {
+    is_dead: bool,
     deliver_at: Option<Timestamp>,
     delay_ms: Option<i64>,
     ttl_ms: Option<i64>,
@@ -188,6 +194,8 @@ impl Given {
             self.ttl_ms = self.number(TTL_MS, value, -1);
         } else if key == REDRIVE_GROUP.as_bytes() {
             self.skip = value != Some(group.as_bytes());
+        } else if key == DEAD_REASON.as_bytes() {
+            self.is_dead = true;
         }
     }
 

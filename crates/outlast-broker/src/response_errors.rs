@@ -63,4 +63,14 @@ response_errors! {
         .map(|p| p.error_code);
     DescribeTransactionsResponse: |r| r.transaction_states.iter().map(|t| t.error_code);
     ListTransactionsResponse: |r| [r.error_code];
+    ShareGroupHeartbeatResponse: |r| [r.error_code];
+    ShareGroupDescribeResponse: |r| r.groups.iter().map(|g| g.error_code);
+    ShareFetchResponse: |r| std::iter::once(r.error_code).chain(
+        r.responses.iter().flat_map(|t| &t.partitions).flat_map(|p| [p.error_code, p.acknowledge_error_code]));
+    ShareAcknowledgeResponse: |r| std::iter::once(r.error_code)
+        .chain(r.responses.iter().flat_map(|t| &t.partitions).map(|p| p.error_code));
+    DescribeShareGroupOffsetsResponse: |r| r.groups.iter().map(|g| g.error_code);
+    AlterShareGroupOffsetsResponse: |r| std::iter::once(r.error_code)
+        .chain(r.responses.iter().flat_map(|t| &t.partitions).map(|p| p.error_code));
+    DeleteShareGroupOffsetsResponse: |r| std::iter::once(r.error_code).chain(r.responses.iter().map(|t| t.error_code));
 }

@@ -176,7 +176,9 @@ impl<M: Machine> Shard<M> {
         command: impl FnOnce(&mut M, Timestamp, &mut M::Effects) -> (R, Vec<AppendSection>),
     ) -> Result<(R, Ticket), ShardError> {
         let mut inner = self.inner.lock();
-        let reply = self.run_locked(&mut inner, &[], |machine, now, fx, _| command(machine, now, fx))?;
+        let reply = self.run_locked(&mut inner, &[], |machine, now, fx, _| {
+            command(machine, now, fx)
+        })?;
         Ok((reply, inner.ticket()))
     }
 
@@ -271,12 +273,7 @@ impl<M: Machine> Shard<M> {
         &self,
         inner: &mut Inner<M>,
         based_on: &[Expected],
-        command: impl FnOnce(
-            &mut M,
-            Timestamp,
-            &mut M::Effects,
-            &[Expected],
-        ) -> (R, Vec<AppendSection>),
+        command: impl FnOnce(&mut M, Timestamp, &mut M::Effects, &[Expected]) -> (R, Vec<AppendSection>),
     ) -> Result<R, ShardError> {
         let now = self.clock.now();
         let state = inner.log.as_ref().map(|log| Expected {
@@ -325,12 +322,13 @@ impl<M: Machine> Shard<M> {
     /// Reads the log of a stale shard, with nothing in flight. Returns whether that is done.
     fn load(&self) -> bool {
         // Nothing changes while the shard is stale, so that the lock need not be held meanwhile.
-        let read = self.read_log();
+        let log = self.store.existing(self.id);
+        let read = self.read_log(log.as_deref());
         let mut inner = self.inner.lock();
         if !matches!(inner.state, State::Stale) {
             return true;
         }
-        let (machine, log, loaded) = match read {
+        let (machine, loaded) = match read {
             Ok(read) => read,
             Err(error) => {
                 if !std::mem::replace(&mut inner.load_failed, true) {
@@ -357,14 +355,14 @@ impl<M: Machine> Shard<M> {
 
     fn read_log(
         &self,
-    ) -> Result<(M, Option<Arc<PartitionLog>>, Loaded), LoadError<M::RecordError>> {
+        log: Option<&PartitionLog>,
+    ) -> Result<(M, Loaded), LoadError<M::RecordError>> {
         let mut machine = M::empty(&self.world);
-        let log = self.store.existing(self.id);
-        let loaded = match &log {
+        let loaded = match log {
             Some(log) => replay(log, &mut machine, self.clock.now())?,
             None => Loaded::default(),
         };
-        Ok((machine, log, loaded))
+        Ok((machine, loaded))
     }
 }
 

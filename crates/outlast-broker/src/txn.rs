@@ -156,7 +156,8 @@ impl Transactions {
 
     /// The time of a transaction is up. It may need a new producer id to be ended, so that this only says so.
     pub fn timer_fired(&mut self, id: &Str, producer: Producer, fx: &mut Effects) {
-        let ongoing = |txn: &Transaction| txn.state == TxnState::Ongoing && txn.producer == producer;
+        let ongoing =
+            |txn: &Transaction| txn.state == TxnState::Ongoing && txn.producer == producer;
         if self.by_id.get(id).is_some_and(ongoing) {
             fx.news.push(News::TimedOut(id.clone(), producer));
         }

@@ -149,7 +149,13 @@ impl Session {
 
     /// The first reason stands: what follows from it is not what happened.
     fn close(&mut self, reason: CloseReason) {
-        self.closing.get_or_insert(reason);
+        if self.closing.is_none() {
+            self.closing = Some(reason);
+            // What the client has in its hands goes back before the last of its requests is done.
+            if reason != CloseReason::Stop {
+                self.shared.broker.connection_closed(&self.connection);
+            }
+        }
     }
 
     async fn read(&mut self, frame: Result<Option<Frame>, FrameError>) {

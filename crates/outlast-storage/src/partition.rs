@@ -155,7 +155,9 @@ impl PartitionLog {
     /// The batch at `offset` was written at this time or later. `NONE` where nothing is known.
     pub fn written_after(&self, offset: Offset) -> Timestamp {
         let state = self.state.lock();
-        let at = state.extents.partition_point(|extent| extent.next <= offset);
+        let at = state
+            .extents
+            .partition_point(|extent| extent.next <= offset);
         state.extents.get(at).map_or(Timestamp::NONE, Extent::begun)
     }
 

@@ -151,7 +151,7 @@ fn table(
     }
 }
 
-fn row(cells: &[String]) -> String {
+pub fn row(cells: &[String]) -> String {
     format!("| {} |", cells.join(" | "))
 }
 
@@ -181,7 +181,7 @@ fn start_up_table(page: &mut String, results: &Results) {
     }
 }
 
-fn cell(value: Option<f64>) -> String {
+pub fn cell(value: Option<f64>) -> String {
     match value {
         Some(value) if value.is_finite() && value >= 100.0 => format!("{value:.0}"),
         Some(value) if value.is_finite() => format!("{value:.2}"),

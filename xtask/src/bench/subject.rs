@@ -187,6 +187,11 @@ impl Subject {
         format!("127.0.0.1:{}", self.port)
     }
 
+    /// Where Outlast's HTTP port is.
+    pub fn http_address(&self) -> String {
+        format!("127.0.0.1:{}", self.controller_port)
+    }
+
     pub fn pid(&self) -> Result<u32> {
         Ok(self.child.as_ref().context("the broker runs")?.id())
     }

@@ -101,7 +101,8 @@ impl GroupCoordinator {
                 None => unknown.push(topic_error(topic, ErrorCode::UnknownTopicId)),
             }
         }
-        let (mut fetched, ticket) = shard.run(|groups, _, _| groups.fetch(&id, &known, require_stable))?;
+        let (mut fetched, ticket) =
+            shard.run(|groups, _, _| groups.fetch(&id, &known, require_stable))?;
         fetched.append(&mut unknown);
         Ok((fetched, ticket))
     }

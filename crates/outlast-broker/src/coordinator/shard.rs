@@ -6,22 +6,31 @@ use std::time::Duration;
 use bytes::Bytes;
 use outlast_protocol::EncodeError;
 use outlast_records::{EndTxnMarker, ProducerEpoch, ProducerId, Timestamp};
+use tokio::sync::mpsc::UnboundedSender;
 
 pub(super) use crate::shard::{ShardError, Ticket};
 
 use crate::group::{
-    Effects, GroupConfig, GroupRecord, Groups, RecordError, Reply, TimerEvent, TimerKey,
+    Effects, GroupConfig, GroupId, GroupRecord, Groups, MemberId, RecordError, Reply, TimerEvent,
+    TimerKey,
 };
 use crate::shard::{Asked, Form, Machine};
 
 /// One partition of `__consumer_offsets`.
 pub(super) type Shard = crate::shard::Shard<Groups>;
 
+/// What the shards of groups share.
+pub struct World {
+    pub(super) config: Arc<GroupConfig>,
+    /// Hears of members that have left share groups.
+    pub(super) departures: UnboundedSender<(GroupId, MemberId)>,
+}
+
 /// A reply, and what it must wait for.
 pub(super) type Promised = crate::shard::Promised<Reply>;
 
 impl Machine for Groups {
-    type World = GroupConfig;
+    type World = World;
     type Effects = Effects;
     type Record = GroupRecord;
     type RecordError = RecordError;
@@ -31,8 +40,8 @@ impl Machine for Groups {
 
     const WHAT: &'static str = "group";
 
-    fn empty(config: &Arc<GroupConfig>) -> Groups {
-        Groups::new(Arc::clone(config))
+    fn empty(world: &Arc<World>) -> Groups {
+        Groups::new(Arc::clone(&world.config))
     }
 
     fn replay(
@@ -87,8 +96,8 @@ impl Machine for Groups {
         self.expire(now, fx);
     }
 
-    fn expiry_interval(config: &GroupConfig) -> Duration {
-        config.expiry_interval()
+    fn expiry_interval(world: &World) -> Duration {
+        world.config.expiry_interval()
     }
 
     fn snapshot(&self) -> impl Iterator<Item = GroupRecord> {
@@ -103,7 +112,11 @@ impl Machine for Groups {
         record.form()
     }
 
-    fn asked(_: &GroupConfig, fx: Effects, _: Timestamp) -> Asked<Groups> {
+    fn asked(world: &World, fx: Effects, _: Timestamp) -> Asked<Groups> {
+        for departed in fx.departed {
+            // Nobody may be listening. Then what the member held is free when its locks have run out.
+            let _ = world.departures.send(departed);
+        }
         Asked {
             records: fx.records,
             replies: fx.replies,

@@ -343,7 +343,9 @@ impl FetchState {
                 if let Ok((topic, partition)) = &self.found {
                     topic.metrics.bytes_out.inc_by(records.bytes as u64);
                     if read_committed {
-                        let aborted = partition.log.aborted(self.fetch_offset, records.next_offset);
+                        let aborted = partition
+                            .log
+                            .aborted(self.fetch_offset, records.next_offset);
                         data.aborted_transactions = Some(listed(&aborted));
                     }
                 }

@@ -45,11 +45,13 @@ impl Groups {
         }
     }
 
-    /// Filters compare without regard to case; an empty one lets everything through.
     pub fn list(&self, request: &ListGroupsRequest) -> Vec<ListedGroup> {
-        let matches = |filter: &[Str], value: &str| {
-            filter.is_empty() || filter.iter().any(|f| f.trim().eq_ignore_ascii_case(value))
-        };
+        let mut groups = self.list_classic(request);
+        groups.extend(self.share_list(request));
+        groups
+    }
+
+    fn list_classic(&self, request: &ListGroupsRequest) -> Vec<ListedGroup> {
         if !matches(&request.types_filter, CLASSIC_GROUP_TYPE) {
             return Vec::new();
         }
@@ -65,6 +67,7 @@ impl Groups {
             .collect()
     }
 
+    /// Share groups go with [`share_delete`](Groups::share_delete).
     pub fn delete(&mut self, name: &Str, now: Timestamp, fx: &mut Effects) -> DeletableGroupResult {
         let id = GroupId::new(name);
         let error = match self.groups.get(&id).map(Group::state) {
@@ -162,6 +165,11 @@ impl Groups {
             self.write_offset(group, topic, partition, None, now, fx);
         }
     }
+}
+
+/// Filters compare without regard to case; an empty one lets everything through.
+pub(super) fn matches(filter: &[Str], value: &str) -> bool {
+    filter.is_empty() || filter.iter().any(|f| f.trim().eq_ignore_ascii_case(value))
 }
 
 /// The metadata of members is only told when everybody agrees on it.

@@ -77,6 +77,10 @@ impl Groups {
         if request.group_id.len() > MAX_NAME_BYTES {
             return Err(ErrorCode::InvalidGroupId);
         }
+        // What a share group has done is in its queues.
+        if self.share_groups.contains_key(id) {
+            return Err(ErrorCode::GroupIdNotFound);
+        }
         let generation = GenerationId(request.generation_id_or_member_epoch);
         let Some(mut turn) = self.turn(id, now, fx) else {
             return match generation.0 {

@@ -17,6 +17,8 @@ pub struct GroupConfig {
     pub group_max_session_timeout_ms: i32,
     /// The most members that a group takes.
     pub group_max_size: usize,
+    /// `group.share.max.size`: the most members that a share group takes.
+    pub share_group_max_size: usize,
     /// The longest metadata string of a committed offset, in UTF-16 code units as Kafka counts.
     pub offset_metadata_max_bytes: usize,
     pub offsets_retention_minutes: u32,
@@ -48,6 +50,7 @@ impl Default for GroupConfig {
             group_min_session_timeout_ms: 6_000,
             group_max_session_timeout_ms: 1_800_000,
             group_max_size: i32::MAX as usize,
+            share_group_max_size: 200,
             offset_metadata_max_bytes: 4_096,
             offsets_retention_minutes: 7 * 24 * 60,
             offsets_retention_check_interval_ms: 600_000,

@@ -16,6 +16,8 @@ pub struct Effects {
     pub records: Vec<GroupRecord>,
     pub replies: Vec<(RequestToken, Reply)>,
     pub timers: Vec<TimerChange>,
+    /// Members of share groups that are gone: what they held is free.
+    pub departed: Vec<(GroupId, MemberId)>,
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -3,10 +3,10 @@
 //! A topic that was deleted and created anew has another id, and what was committed for the old one
 //! is not shown for the new one.
 
-use outlast_protocol::{ErrorCode, Str};
 use outlast_protocol::messages::offset_fetch::{
     OffsetFetchRequestTopics, OffsetFetchResponsePartitions, OffsetFetchResponseTopics,
 };
+use outlast_protocol::{ErrorCode, Str};
 use uuid::Uuid;
 
 use super::{CommittedOffset, GroupId, Groups};

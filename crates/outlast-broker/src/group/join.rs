@@ -45,6 +45,11 @@ impl Groups {
         }
         let group_id = GroupId::new(&join.request.group_id);
         let member_id = MemberId::new(&join.request.member_id);
+        if self.share_groups.contains_key(&group_id) {
+            let error = ErrorCode::InconsistentGroupProtocol;
+            fx.join_reply(join.token, join_error(&MemberId::default(), error));
+            return;
+        }
         let exists = self.groups.contains_key(&group_id);
         if !exists && !member_id.is_empty() {
             fx.join_reply(

@@ -13,9 +13,7 @@ use outlast_protocol::messages::txn_offset_commit::{
 use outlast_protocol::messages::{TxnOffsetCommitRequest, TxnOffsetCommitResponse};
 use outlast_protocol::records::group::OffsetCommitValue;
 use outlast_protocol::{ErrorCode, Str};
-use outlast_records::{
-    EndTxnMarker, LeaderEpoch, Offset, ProducerEpoch, ProducerId, Timestamp,
-};
+use outlast_records::{EndTxnMarker, LeaderEpoch, Offset, ProducerEpoch, ProducerId, Timestamp};
 use uuid::Uuid;
 
 use super::{
@@ -88,13 +86,15 @@ impl PendingOffsets {
         self.0.iter().flat_map(|(producer, open)| {
             open.offsets
                 .iter()
-                .map(|((group, topic, partition), committed)| GroupRecord::PendingOffset {
-                    producer: (*producer, open.epoch),
-                    group: group.clone(),
-                    topic: topic.clone(),
-                    partition: *partition,
-                    value: committed.to_value(),
-                })
+                .map(
+                    |((group, topic, partition), committed)| GroupRecord::PendingOffset {
+                        producer: (*producer, open.epoch),
+                        group: group.clone(),
+                        topic: topic.clone(),
+                        partition: *partition,
+                        value: committed.to_value(),
+                    },
+                )
         })
     }
 }
@@ -205,7 +205,8 @@ impl Groups {
         fx: &mut Effects,
     ) {
         self.apply_end(producer.0, marker, now);
-        fx.records.push(GroupRecord::TransactionEnd { producer, marker });
+        fx.records
+            .push(GroupRecord::TransactionEnd { producer, marker });
     }
 
     /// The same when it is replayed.
@@ -246,17 +247,20 @@ pub(crate) fn txn_commit_error(
     request: &TxnOffsetCommitRequest,
     error: ErrorCode,
 ) -> TxnOffsetCommitResponse {
-    let topics = request.topics.iter().map(|topic| TxnOffsetCommitResponseTopic {
-        name: topic.name.clone(),
-        partitions: topic
-            .partitions
-            .iter()
-            .map(|partition| TxnOffsetCommitResponsePartition {
-                partition_index: partition.partition_index,
-                error_code: error.code(),
-            })
-            .collect(),
-    });
+    let topics = request
+        .topics
+        .iter()
+        .map(|topic| TxnOffsetCommitResponseTopic {
+            name: topic.name.clone(),
+            partitions: topic
+                .partitions
+                .iter()
+                .map(|partition| TxnOffsetCommitResponsePartition {
+                    partition_index: partition.partition_index,
+                    error_code: error.code(),
+                })
+                .collect(),
+        });
     TxnOffsetCommitResponse {
         topics: topics.collect(),
         ..TxnOffsetCommitResponse::default()

@@ -1,8 +1,8 @@
 //! Kafka's record formats of `__consumer_offsets`, and the fold that makes state of them.
 //!
-//! The key's first two bytes say what a record is: 0 and 1 an offset, 2 a group; others belong to
-//! later protocols. Records that this version doesn't know are kept as they are and go into every
-//! snapshot, so that a newer version finds them again.
+//! The key's first two bytes say what a record is: 0 and 1 an offset, 2 a classic group, 10 to 14
+//! share groups; others belong to protocols that are not served. Records that this version doesn't
+//! know are kept as they are and go into every snapshot, so that a newer version finds them again.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use outlast_protocol::records::group::{
@@ -15,7 +15,9 @@ use thiserror::Error;
 use crate::shard::Form;
 
 use super::member::{Member, MemberProtocol};
-use super::{CommittedOffset, Effects, Group, GroupId, Groups, InstanceId, MemberId, detached};
+use super::{
+    CommittedOffset, Effects, Group, GroupId, Groups, InstanceId, MemberId, ShareRecord, detached,
+};
 
 const LEGACY_OFFSET: i16 = 0;
 const OFFSET: i16 = 1;
@@ -53,8 +55,15 @@ pub enum GroupRecord {
         producer: (ProducerId, ProducerEpoch),
         marker: EndTxnMarker,
     },
+    Share {
+        group: GroupId,
+        record: ShareRecord,
+    },
     /// Of a kind that this version doesn't know.
-    Unknown { key: Bytes, value: Option<Bytes> },
+    Unknown {
+        key: Bytes,
+        value: Option<Bytes>,
+    },
 }
 
 #[derive(Debug, Error)]
@@ -95,6 +104,7 @@ impl GroupRecord {
             } => encode_offset(group, topic, *partition, Some(value)),
             // The batch is all there is.
             GroupRecord::TransactionEnd { .. } => Ok((Bytes::new(), None)),
+            GroupRecord::Share { group, record } => record.encode(group),
             GroupRecord::Unknown { key, value } => Ok((key.clone(), value.clone())),
         }
     }
@@ -110,6 +120,7 @@ impl GroupRecord {
             }
             GroupRecord::Metadata { .. }
             | GroupRecord::Offset { .. }
+            | GroupRecord::Share { .. }
             | GroupRecord::Unknown { .. } => Form::Plain,
         }
     }
@@ -134,11 +145,19 @@ impl GroupRecord {
                     value: read_value(value)?.map(detach_value),
                 })
             }
-            _ => Ok(GroupRecord::Unknown {
-                key: Bytes::copy_from_slice(&key),
-                value: value.map(|v| Bytes::copy_from_slice(&v)),
+            Ok(kind) => Ok(match ShareRecord::decode(kind, &key, &value)? {
+                Some((group, record)) => GroupRecord::Share { group, record },
+                None => unknown(&key, value.as_ref()),
             }),
+            Err(_) => Ok(unknown(&key, value.as_ref())),
         }
+    }
+}
+
+fn unknown(key: &Bytes, value: Option<&Bytes>) -> GroupRecord {
+    GroupRecord::Unknown {
+        key: Bytes::copy_from_slice(key),
+        value: value.map(|v| Bytes::copy_from_slice(v)),
     }
 }
 
@@ -185,6 +204,7 @@ impl Groups {
             GroupRecord::TransactionEnd { producer, marker } => {
                 self.apply_end(producer.0, marker, now);
             }
+            GroupRecord::Share { group, record } => self.apply_share(&group, &record),
             GroupRecord::Unknown { key, value } => {
                 match value {
                     Some(value) => self.unknown.insert(key, value),
@@ -203,9 +223,11 @@ impl Groups {
                 key: key.clone(),
                 value: Some(value.clone()),
             });
+        let classic = self.groups.values().flat_map(group_records);
         unknown
-            .chain(self.groups.values().flat_map(group_records))
+            .chain(classic)
             .chain(self.pending.records())
+            .chain(self.share_snapshot())
     }
 
     /// The one way in which an offset changes, both when it happens and when it is replayed.
@@ -372,12 +394,12 @@ fn keyed<K: Message>(kind: i16, key: &K) -> Result<Bytes, EncodeError> {
 }
 
 /// The kind must have been read already: there are two bytes of it.
-fn unkeyed<K: Message>(bytes: Bytes) -> Result<K, RecordError> {
+pub(super) fn unkeyed<K: Message>(bytes: Bytes) -> Result<K, RecordError> {
     let fields = bytes.slice(2..);
     K::decode(&mut Reader::from(fields), 0).map_err(RecordError::Key)
 }
 
-fn read_value<V: Message>(bytes: Option<Bytes>) -> Result<Option<V>, RecordError> {
+pub(super) fn read_value<V: Message>(bytes: Option<Bytes>) -> Result<Option<V>, RecordError> {
     bytes
         .map(V::from_versioned_bytes)
         .transpose()

@@ -1,4 +1,4 @@
-//! ApiVersions: which requests this broker serves (KIP-35, KIP-511).
+//! ApiVersions: which requests this broker serves (KIP-35, KIP-511), and which features clients may rely on (KIP-584).
 
 use outlast_protocol::messages::api_versions::{
     ApiVersion, FinalizedFeatureKey, SupportedFeatureKey,
@@ -8,6 +8,14 @@ use outlast_protocol::{ApiKey, ErrorCode, Str};
 
 use crate::connection::ClientSoftware;
 use crate::dispatch::{self, RequestContext};
+
+/// Features and their levels, as Kafka has them: share groups ready for production, and the second version of the transaction
+/// protocol (KIP-890), by which clients choose theirs.
+const FEATURES: [(&str, i16); 2] = [("share.version", 1), ("transaction.version", 2)];
+/// The features never change.
+const FEATURES_EPOCH: i64 = 0;
+/// Clients of older versions take a level of 0 for an error.
+const FIRST_VERSION_WITH_FEATURE_LEVEL_0: i16 = 4;
 
 pub(crate) async fn handle(
     context: &RequestContext<'_>,
@@ -30,31 +38,28 @@ pub(crate) async fn handle(
         api_keys: api_keys(),
         supported_features: supported_features(context.version),
         finalized_features_epoch: FEATURES_EPOCH,
-        finalized_features: vec![FinalizedFeatureKey {
-            name: TRANSACTION_VERSION.into(),
-            max_version_level: 2,
-            min_version_level: 2,
-        }],
+        finalized_features: FEATURES
+            .iter()
+            .map(|(name, level)| FinalizedFeatureKey {
+                name: Str::from_static(name),
+                max_version_level: *level,
+                min_version_level: *level,
+            })
+            .collect(),
         ..Default::default()
     }
 }
 
-/// Version 2 of the transaction protocol (KIP-890) is what clients choose theirs by.
-const TRANSACTION_VERSION: &str = "transaction.version";
-/// The features never change.
-const FEATURES_EPOCH: i64 = 0;
-/// Clients of before take a lowest version of 0 for an error.
-const FIRST_VERSION_WITH_ZERO: i16 = 4;
-
 fn supported_features(version: i16) -> Vec<SupportedFeatureKey> {
-    if version < FIRST_VERSION_WITH_ZERO {
-        return Vec::new();
-    }
-    vec![SupportedFeatureKey {
-        name: TRANSACTION_VERSION.into(),
-        min_version: 0,
-        max_version: 2,
-    }]
+    let supported = |(name, level): &(&'static str, i16)| SupportedFeatureKey {
+        name: Str::from_static(name),
+        min_version: match version {
+            ..FIRST_VERSION_WITH_FEATURE_LEVEL_0 => 1,
+            _ => 0,
+        },
+        max_version: *level,
+    };
+    FEATURES.iter().map(supported).collect()
 }
 
 /// The answer to a version that isn't served, in version 0, which every client can read. It names only the versions of

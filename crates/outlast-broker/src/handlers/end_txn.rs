@@ -10,10 +10,7 @@ use crate::txn::{Producer, TxnVersion};
 const FIRST_VERSION_WITH_FENCED: i16 = 2;
 const FIRST_VERSION_THAT_BUMPS: i16 = 5;
 
-pub(crate) async fn handle(
-    context: &RequestContext<'_>,
-    request: EndTxnRequest,
-) -> EndTxnResponse {
+pub(crate) async fn handle(context: &RequestContext<'_>, request: EndTxnRequest) -> EndTxnResponse {
     match end(context, &request).await {
         Ok(after) if context.version >= FIRST_VERSION_THAT_BUMPS => EndTxnResponse {
             producer_id: after.id.0,
@@ -28,10 +25,7 @@ pub(crate) async fn handle(
     }
 }
 
-async fn end(
-    context: &RequestContext<'_>,
-    request: &EndTxnRequest,
-) -> Result<Producer, ErrorCode> {
+async fn end(context: &RequestContext<'_>, request: &EndTxnRequest) -> Result<Producer, ErrorCode> {
     let transactions = context.broker.transactions().await;
     let transactions = transactions.map_err(|error| error.code)?;
     let version = match context.version {

@@ -97,7 +97,10 @@ fn find(
     partition.check_leader_epoch(asked.current_leader_epoch)?;
     let at = |offset, epoch| Ok(Found::Now((offset, Timestamp::NONE, epoch)));
     match asked.timestamp {
-        LATEST => at(readable(&partition.log, read_committed), partition.leader_epoch),
+        LATEST => at(
+            readable(&partition.log, read_committed),
+            partition.leader_epoch,
+        ),
         EARLIEST | EARLIEST_LOCAL => at(partition.log.start_offset(), partition.leader_epoch),
         // Nothing is tiered.
         LATEST_TIERED | EARLIEST_PENDING_UPLOAD => at(Offset::NONE, LeaderEpoch::NONE),

@@ -9,11 +9,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use outlast_protocol::{ErrorCode, Str};
 use outlast_protocol::messages::produce::{
     BatchIndexAndErrorMessage, PartitionProduceData, PartitionProduceResponse, TopicProduceResponse,
 };
 use outlast_protocol::messages::{ProduceRequest, ProduceResponse};
+use outlast_protocol::{ErrorCode, Str};
 use outlast_records::{
     CheckedBatch, Compression, ProduceRules, Timestamp, TimestampType, check_produced,
 };

@@ -84,7 +84,8 @@ fn start(
         commit: asked.transaction_result,
         coordinator_epoch: asked.coordinator_epoch,
     };
-    if asked.transaction_version >= FIRST_VERSION_THAT_BUMPS && is_of_its_own_epoch(partition, producer)
+    if asked.transaction_version >= FIRST_VERSION_THAT_BUMPS
+        && is_of_its_own_epoch(partition, producer)
     {
         return Err(ErrorCode::InvalidProducerEpoch);
     }
@@ -123,7 +124,9 @@ fn is_of_its_own_epoch(partition: &Partition, (id, epoch): (ProducerId, Producer
     partition.log.producers().iter().any(|producer| {
         producer.producer_id == id
             && producer.producer_epoch == epoch
-            && producer.current_txn_start_offset.is_some_and(|first| first >= Offset(0))
+            && producer
+                .current_txn_start_offset
+                .is_some_and(|first| first >= Offset(0))
     })
 }
 

@@ -201,7 +201,7 @@ fn compressed_batches_are_walked_like_others() {
 #[test]
 fn markers_are_no_messages() {
     let marker = EndTxnMarker {
-        control_type: outlast_records::ControlRecordType::Commit,
+        commit: true,
         coordinator_epoch: 0,
     };
     let batch = BatchBuilder::end_txn_marker(marker, ProducerId(1), ProducerEpoch(0), Timestamp(1));
@@ -241,4 +241,18 @@ proptest! {
         prop_assert!(messages.iter().all(|message| (10..14).contains(&message.offset.0)));
         prop_assert!(!messages.is_empty());
     }
+}
+
+#[test]
+fn the_headers_of_a_dead_letter_have_had_their_time() {
+    let headers = [
+        (TTL_MS, Some("1")),
+        (DELAY_MS, Some("never")),
+        (REDRIVE_GROUP, Some("others")),
+        (DEAD_REASON, Some("expired")),
+    ];
+    let letter = one(&headers, &RULES);
+    assert_eq!((letter.due, letter.expires), (None, None));
+    assert_eq!((letter.skip, letter.undecodable), (false, None));
+    assert!(one(&headers[..3], &RULES).undecodable.is_some());
 }

@@ -103,15 +103,31 @@ pub(crate) async fn append(
                 appended.push((at, keys));
                 sections.push(section);
                 // Replaced below.
-                outcomes.push((Outcome::Refused(ErrorCode::UnknownServerError.into()), repeats));
+                outcomes.push((
+                    Outcome::Refused(ErrorCode::UnknownServerError.into()),
+                    repeats,
+                ));
             }
             Decision::Done(outcome, repeats) => outcomes.push((outcome, repeats)),
         }
     }
     let append = store.append(sections);
     for ((at, keys), outcome) in appended.into_iter().zip(append.sections) {
-        if let (Some((partition, new)), SectionOutcome::Appended { base_offset, last_offset }) = (keys, &outcome) {
-            windows.remember(partition, &new, (*base_offset, *last_offset), now, &append.durable);
+        if let (
+            Some((partition, new)),
+            SectionOutcome::Appended {
+                base_offset,
+                last_offset,
+            },
+        ) = (keys, &outcome)
+        {
+            windows.remember(
+                partition,
+                &new,
+                (*base_offset, *last_offset),
+                now,
+                &append.durable,
+            );
         }
         outcomes[at].0 = Outcome::Section(outcome);
     }
@@ -229,7 +245,12 @@ impl Windows {
                 return Ok(verdict);
             }
             // Whatever comes of the originals, it is known then.
-            for durable in self.window(ids.partition.id)?.pending().cloned().collect::<Vec<_>>() {
+            for durable in self
+                .window(ids.partition.id)?
+                .pending()
+                .cloned()
+                .collect::<Vec<_>>()
+            {
                 let _ = durable.await;
             }
         }

@@ -65,8 +65,20 @@ impl Ledger {
         while let Some(oldest) = self.by_age.front()
             && (self.by_age.len() > settings.max_ids || later(oldest.at, settings.window) <= now)
         {
+            self.forget_oldest();
+        }
+    }
+
+    /// Forgets all but the newest, for a replay to forget what was forgotten then.
+    pub fn keep(&mut self, newest: usize) {
+        while self.by_age.len() > newest {
+            self.forget_oldest();
+        }
+    }
+
+    fn forget_oldest(&mut self) {
+        if let Some(oldest) = self.by_age.pop_front() {
             self.processed.remove(&oldest.id());
-            self.by_age.pop_front();
         }
     }
 

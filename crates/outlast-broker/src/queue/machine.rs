@@ -80,6 +80,8 @@ pub(super) struct Step<'a> {
     changes: Vec<Change>,
     /// New in the ledger, to be recorded.
     pub accepted: Vec<u128>,
+    /// How many ids were in the ledger before.
+    remembered: usize,
     was_full: bool,
 }
 
@@ -115,6 +117,7 @@ impl Queue {
             partition: id.partition,
             settings: turn.settings,
             now: self.clock,
+            remembered: ledger.len(),
             ledger,
             changes: Vec::new(),
             accepted: Vec::new(),
@@ -148,7 +151,7 @@ impl Queue {
         if !step.accepted.is_empty() {
             fx.records.push(QueueRecord::Ledger {
                 group: id.group.clone(),
-                anew: false,
+                kept: step.remembered,
                 processed: vec![(step.now, step.accepted)],
             });
         }

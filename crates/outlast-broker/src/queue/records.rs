@@ -40,8 +40,8 @@ pub enum QueueRecord {
     /// A group has processed messages with these ids.
     Ledger {
         group: GroupId,
-        /// What it remembered before is forgotten.
-        anew: bool,
+        /// How many ids, the newest, it still remembered before.
+        kept: usize,
         processed: Vec<(Timestamp, Vec<u128>)>,
     },
     LedgerDeleted {
@@ -88,10 +88,10 @@ impl QueueRecord {
             QueueRecord::Deleted { id } => (state_key(id)?, None),
             QueueRecord::Ledger {
                 group,
-                anew,
+                kept,
                 processed,
             } => {
-                let value = ledger_value(*anew, processed).to_versioned_bytes(VALUE_VERSION)?;
+                let value = ledger_value(*kept, processed).to_versioned_bytes(VALUE_VERSION)?;
                 (ledger_key(group)?, Some(value))
             }
             QueueRecord::LedgerDeleted { group } => (ledger_key(group)?, None),
@@ -278,13 +278,13 @@ fn read_change(value: QueueChange, workers: &[Worker]) -> Result<Change, QueueRe
     Ok(Change { range, to, ids })
 }
 
-fn ledger_value(anew: bool, processed: &[(Timestamp, Vec<u128>)]) -> QueueLedgerValue {
+fn ledger_value(kept: usize, processed: &[(Timestamp, Vec<u128>)]) -> QueueLedgerValue {
     let processed = processed.iter().map(|(at, ids)| ProcessedIds {
         timestamp: at.0,
         ids: ids.iter().map(|id| uuid_of(Some(*id))).collect(),
     });
     QueueLedgerValue {
-        anew,
+        kept: i32::try_from(kept).unwrap_or(i32::MAX),
         processed: processed.collect(),
     }
 }
@@ -296,7 +296,7 @@ fn read_ledger(group: GroupId, value: QueueLedgerValue) -> QueueRecord {
     });
     QueueRecord::Ledger {
         group,
-        anew: value.anew,
+        kept: usize::try_from(value.kept).unwrap_or(0),
         processed: processed.collect(),
     }
 }

@@ -23,13 +23,11 @@ impl Queues {
             QueueRecord::Deleted { id } => self.remove(&id),
             QueueRecord::Ledger {
                 group,
-                anew,
+                kept,
                 processed,
             } => {
                 let ledger = &mut self.groups.entry(group).or_default().ledger;
-                if anew {
-                    ledger.clear_processed();
-                }
+                ledger.keep(kept);
                 for (at, ids) in processed {
                     for id in ids {
                         ledger.add(id, at);
@@ -98,7 +96,7 @@ fn ledger_records<'a>(
     group: &'a QueueGroup,
 ) -> impl Iterator<Item = QueueRecord> + 'a {
     let mut ids = group.ledger.iter().peekable();
-    let mut anew = true;
+    let mut kept = 0;
     std::iter::from_fn(move || {
         ids.peek()?;
         let mut processed: Vec<(Timestamp, Vec<u128>)> = Vec::new();
@@ -108,9 +106,11 @@ fn ledger_records<'a>(
                 _ => processed.push((at, vec![id])),
             }
         }
+        let kept_before = kept;
+        kept += processed.iter().map(|(_, ids)| ids.len()).sum::<usize>();
         Some(QueueRecord::Ledger {
             group: name.clone(),
-            anew: std::mem::take(&mut anew),
+            kept: kept_before,
             processed,
         })
     })

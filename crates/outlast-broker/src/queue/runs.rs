@@ -37,7 +37,7 @@ impl<S: Copy + PartialEq> Runs<S> {
         }
     }
 
-    /// How many runs.
+    #[cfg(test)]
     pub fn len(&self) -> usize {
         self.map.len()
     }
@@ -54,10 +54,6 @@ impl<S: Copy + PartialEq> Runs<S> {
 
     pub fn first(&self) -> Option<(OffsetRange, S)> {
         self.map.first_key_value().map(|(f, run)| whole(f, run))
-    }
-
-    pub fn last(&self) -> Option<(OffsetRange, S)> {
-        self.map.last_key_value().map(|(f, run)| whole(f, run))
     }
 
     /// The runs that have offsets in the range, with those that they have there.

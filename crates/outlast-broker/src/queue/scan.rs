@@ -5,6 +5,7 @@
 
 use outlast_records::{Offset, Timestamp};
 
+use super::change::from;
 use super::machine::{Queue, Step};
 use super::state::State;
 use super::{DeadReason, OffsetRange, Plan, QueueOrder, Scanned};
@@ -103,7 +104,7 @@ impl Queue {
         let found = found(message, step);
         let state_is_done = match known {
             Some(state) => state == State::Done,
-            None => found == Found::Passed,
+            None => found == Found::Passed || offset < self.start,
         };
         if state_is_done {
             return found;
@@ -156,6 +157,10 @@ impl Queue {
     }
 
     fn settle_found(&mut self, range: OffsetRange, found: Found, knows: bool, step: &mut Step<'_>) {
+        // What was known to be done further on may have taken the start along.
+        let Some(range) = range.common(from(self.start)) else {
+            return;
+        };
         let parts = match knows {
             true => self.runs.segments(range).collect(),
             false => vec![(range, None)],

@@ -199,7 +199,7 @@ impl QueueCoordinator {
         let offsets: Vec<OffsetRange> = ranges(dying).collect();
         let taken = hand.take(&place.log, &offsets, MAX_BYTES).await;
         match taken {
-            Ok(()) => {}
+            Ok(_) => {}
             Err(ReadError::OutOfRange { start, .. }) => {
                 let moved = self.run(id.group.as_str(), |queues, turn| {
                     queues.log_start_moved(id, start, turn);

@@ -27,7 +27,7 @@ use bytes::Bytes;
 use outlast_protocol::Str;
 use outlast_records::{BatchBuilder, NewRecord, Offset, PartitionId, Record, RecordRef, Timestamp};
 
-use crate::message_headers::{DELAY_MS, DELIVER_AT, REDRIVE_GROUP};
+use crate::message_headers::{DEAD_REASON as REASON, DELAY_MS, DELIVER_AT, REDRIVE_GROUP};
 use crate::queue::{DeadReason, DyingMessage};
 
 const TOPIC: &str = "__dlq.errors.topic";
@@ -36,7 +36,6 @@ const OFFSET: &str = "__dlq.errors.offset";
 const GROUP: &str = "__dlq.errors.group";
 const DELIVERIES: &str = "__dlq.errors.delivery.count";
 const MESSAGE: &str = "__dlq.errors.message";
-const REASON: &str = "outlast-dead-reason";
 const DIED: &str = "outlast-dead-at";
 const FIRST_TRIED: &str = "outlast-dead-first-tried";
 const LAST_TRIED: &str = "outlast-dead-last-tried";
@@ -209,11 +208,11 @@ impl DeadLetter {
         let mut story: Vec<&str> = STORY.to_vec();
         let mut kept: Vec<(&[u8], Option<&[u8]>)> = Vec::new();
         for header in self.record.headers.iter().rev() {
-            let is = |name: &&str| header.key == name.as_bytes();
+            let is = |name: &str| header.key == name.as_bytes();
             // A message that died as a dead letter tells of that death, too; only the last one is taken back.
-            if let Some(at) = story.iter().position(|name| is(&name)) {
+            if let Some(at) = story.iter().position(|name| is(name)) {
                 story.remove(at);
-            } else if !RENEWED.iter().any(|name| is(&name)) {
+            } else if !RENEWED.iter().any(|name| is(name)) {
                 kept.push((&header.key, header.value.as_deref()));
             }
         }

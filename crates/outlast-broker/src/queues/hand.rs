@@ -28,14 +28,14 @@ impl HeldBatch {
 }
 
 impl Hand {
-    /// Takes up the batches that hold these ranges, in order, until there are `max_bytes`. The first batch is taken
-    /// however large it is.
+    /// Takes up the batches that hold these ranges, in order, until there are `max_bytes`; whether it took up all. The
+    /// first batch is taken however large it is.
     pub async fn take(
         &mut self,
         log: &Arc<PartitionLog>,
         ranges: &[OffsetRange],
         max_bytes: usize,
-    ) -> Result<(), ReadError> {
+    ) -> Result<bool, ReadError> {
         for range in ranges {
             let mut at = range.first;
             while at <= range.last {
@@ -45,17 +45,17 @@ impl Hand {
                 }
                 let room = max_bytes.saturating_sub(self.bytes);
                 if room == 0 && !self.batches.is_empty() {
-                    return Ok(());
+                    return Ok(false);
                 }
                 let found = read(log, at, range.last.next(), room).await?;
                 if found.next_offset <= at || (found.bytes > room && !self.batches.is_empty()) {
-                    return Ok(());
+                    return Ok(false);
                 }
                 at = found.next_offset;
                 self.add(found);
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Adds what was read from where the hand ends, or after.

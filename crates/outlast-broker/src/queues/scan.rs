@@ -73,7 +73,7 @@ impl Scan {
                 Err(error) => return Err(error),
             };
             let next = found.next_offset;
-            if next <= scan.to {
+            if next <= scan.to || (found.bytes > room && !hand.batches.is_empty()) {
                 break;
             }
             hand.add(found);

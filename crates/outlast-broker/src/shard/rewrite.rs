@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use outlast_records::{CheckedBatch, LeaderEpoch, Offset, Timestamp};
-use outlast_storage::{AppendSection, Expected, SectionOutcome};
+use outlast_storage::{AppendSection, Expected, Rejection, SectionOutcome};
 use tracing::{error, info, warn};
 
 use super::batches::batches;
@@ -78,6 +78,15 @@ impl<M: Machine> Shard<M> {
                 base_offset,
                 last_offset,
             }) => (*base_offset, *last_offset),
+            Some(SectionOutcome::Rejected(Rejection::Overtaken)) => {
+                // Whatever is there instead is waited for before the log is read again.
+                inner.in_flight.push_back(InFlight {
+                    number: inner.appended,
+                    durable: self.store.after_all(),
+                    log_start: None,
+                });
+                return Err(Misplaced);
+            }
             Some(SectionOutcome::Rejected(reason)) => {
                 warn!(shard = self.id.index, what = M::WHAT, %reason, "records were refused");
                 return Err(Misplaced);

@@ -83,8 +83,11 @@ impl Left {
                     }
                 }
             }
-            self.ending
-                .retain(|id| !coordinator.complete(broker, id).is_ok_and(|ended| ended.done));
+            self.ending.retain(|id| {
+                !coordinator
+                    .complete(broker, id)
+                    .is_ok_and(|ended| ended.done)
+            });
         }
         self.known = self.ending.len() + self.timed_out.len();
     }

@@ -32,9 +32,8 @@ impl TransactionCoordinator {
         let shard = self.shard(id);
         let mut fresh = None;
         loop {
-            let ran = shard.run(|txns, now, fx| {
-                txns.end(id, producer, commit, version, fresh, now, fx)
-            });
+            let ran =
+                shard.run(|txns, now, fx| txns.end(id, producer, commit, version, fresh, now, fx));
             let (ended, ticket) = ran.map_err(ShardError::code)?;
             let (after, ticket) = match ended {
                 Ok(Ended::NeedsId) => {

@@ -23,10 +23,11 @@ impl TransactionCoordinator {
         let partitions = Partitions::from_iter([(&topic, partition)]);
         let producer = Producer::new(request.producer_id, request.producer_epoch);
         let id = &request.transactional_id;
-        let committed = self.append_in(id, producer, version, &partitions, |verifier, based_on| {
-            verifier.check(CONSUMER_OFFSETS, partition)?;
-            groups.txn_offset_commit(request, based_on)
-        })??;
+        let committed =
+            self.append_in(id, producer, version, &partitions, |verifier, based_on| {
+                verifier.check(CONSUMER_OFFSETS, partition)?;
+                groups.txn_offset_commit(request, based_on)
+            })??;
         groups.settled(committed).await
     }
 }

@@ -122,9 +122,10 @@ fn append_verified(
     let mut kept = Vec::with_capacity(sections.len());
     let mut refused = Vec::with_capacity(sections.len());
     for mut addressed in sections {
-        let error = addressed.refused.take().or_else(|| {
-            producer_of(&addressed.section).and_then(|_| verify(&addressed).err())
-        });
+        let error = addressed
+            .refused
+            .take()
+            .or_else(|| producer_of(&addressed.section).and_then(|_| verify(&addressed).err()));
         if error.is_none() {
             kept.push(addressed.section);
         }
@@ -151,8 +152,8 @@ fn append_verified(
 /// The producer of a section with transactional records.
 fn producer_of(section: &AppendSection) -> Option<Producer> {
     let headers = section.batches.iter().map(|batch| batch.header());
-    let mut transactional = headers
-        .filter(|header| header.attributes.is_transactional() && header.has_producer());
+    let mut transactional =
+        headers.filter(|header| header.attributes.is_transactional() && header.has_producer());
     let header = transactional.next()?;
     Some(Producer {
         id: header.producer_id,
@@ -163,10 +164,17 @@ fn producer_of(section: &AppendSection) -> Option<Producer> {
 /// With TV2, sequences begin at 0 in every transaction. Where nothing is remembered of a producer, its first batch must be that
 /// one: otherwise one that was sent before it, and failed, would be overtaken.
 fn check_first(addressed: &Addressed) -> Result<(), ApiError> {
-    let Some(header) = addressed.section.batches.first().map(|batch| batch.header()) else {
+    let Some(header) = addressed
+        .section
+        .batches
+        .first()
+        .map(|batch| batch.header())
+    else {
         return Ok(());
     };
-    if header.base_sequence == Sequence(0) || addressed.section.log.knows_producer(header.producer_id) {
+    if header.base_sequence == Sequence(0)
+        || addressed.section.log.knows_producer(header.producer_id)
+    {
         return Ok(());
     }
     Err(ApiError::new(

@@ -56,9 +56,8 @@ impl TransactionCoordinator {
         version: TxnVersion,
     ) -> Result<(), ErrorCode> {
         let shard = self.shard(id);
-        let ran = shard.run(|txns, now, fx| {
-            txns.add_partitions(id, producer, partitions, version, now, fx)
-        });
+        let ran = shard
+            .run(|txns, now, fx| txns.add_partitions(id, producer, partitions, version, now, fx));
         let (added, ticket) = ran.map_err(ShardError::code)?;
         added?;
         shard.durable(ticket).await.map_err(ShardError::code)

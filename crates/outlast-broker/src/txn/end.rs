@@ -39,7 +39,10 @@ pub struct Ending {
 
 impl Transactions {
     /// `fresh`: as for [`Transactions::init`].
-    #[allow(clippy::too_many_arguments, reason = "a request of four fields, and what every command gets")]
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "a request of four fields, and what every command gets"
+    )]
     pub fn end(
         &mut self,
         id: &Str,

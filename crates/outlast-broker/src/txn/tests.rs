@@ -92,8 +92,8 @@ impl Machine {
         let id = Str::from(id);
         let mut fresh = None;
         loop {
-            let ended = self
-                .run(|txns, now, fx| txns.end(&id, producer, commit, version, fresh, now, fx))?;
+            let ended =
+                self.run(|txns, now, fx| txns.end(&id, producer, commit, version, fresh, now, fx))?;
             if ended != Ended::NeedsId {
                 return Ok(ended);
             }

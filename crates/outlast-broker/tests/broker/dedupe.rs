@@ -476,7 +476,7 @@ fn assert_same(again: &PartitionProduceResponse, first: &PartitionProduceRespons
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
     fn it_stores_what_a_naive_model_stores(steps in proptest::collection::vec(step(), 1..40)) {
         tokio::runtime::Runtime::new().unwrap().block_on(agrees_with_the_model(steps));

@@ -45,7 +45,7 @@ pub struct TestBroker {
     /// In memory, with a disk's bad habits.
     pub disk: FaultDisk,
     pub clock: Arc<TestClock>,
-    options: StoreOptions,
+    pub options: StoreOptions,
     pub store: Store,
 }
 
@@ -136,6 +136,25 @@ impl TestBroker {
         version: i16,
         request: R,
     ) -> Result<Option<R::Response>, CloseConnection> {
+        self.call_over(&self.connection, version, request).await
+    }
+
+    /// Another client's connection.
+    pub fn connect(&self, id: u64) -> Arc<Connection> {
+        let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 50_000));
+        Arc::new(Connection::new(
+            id,
+            peer,
+            HostPort::new("broker.test", 9092),
+        ))
+    }
+
+    pub async fn call_over<R: Request>(
+        &self,
+        connection: &Arc<Connection>,
+        version: i16,
+        request: R,
+    ) -> Result<Option<R::Response>, CloseConnection> {
         let header = RequestHeader {
             api_key: R::KEY.code(),
             api_version: version,
@@ -143,7 +162,7 @@ impl TestBroker {
             client_id: Some("test".into()),
         };
         let frame = join(&frame::encode_request(&header, &request).unwrap());
-        let answer = self.broker.handle(&self.connection, frame).await?;
+        let answer = self.broker.handle(connection, frame).await?;
         Ok(answer.map(|answer| {
             let (header, response) = frame::decode_response::<R>(join(&answer), version).unwrap();
             assert_eq!(header.correlation_id, 77);

@@ -2,6 +2,7 @@
 
 mod harness;
 mod queue_harness;
+mod share_harness;
 
 mod admin;
 mod configs;
@@ -18,6 +19,10 @@ mod queue_dead_letters;
 mod queue_delivery;
 mod queue_redrive;
 mod queue_restart;
+mod queue_stress;
 mod restart;
+mod share_admin;
+mod share_fetch;
+mod share_sessions;
 mod topics;
 mod transactions;

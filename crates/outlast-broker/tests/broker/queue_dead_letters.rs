@@ -190,7 +190,8 @@ async fn a_dead_letter_topic_that_cannot_be_written_holds_the_message_back() {
     };
     test.call(5, request).await;
     test.pass(1_100).await;
-    assert_eq!(in_dlq(&test).await.len(), 2);
+    let moved = async || in_dlq(&test).await.len() == 2;
+    test.until("dead letters are moved", moved).await;
     let numbers = test.numbers(topic).await;
     assert_eq!((numbers.start, numbers.dying), (Offset(2), 0));
 }
@@ -224,6 +225,8 @@ async fn the_move_to_the_dead_letter_topic_is_one_step() {
             1 => after += 1,
             more => panic!("{more} dead letters"),
         }
+        let moved = async || in_dlq(&test).await.len() == 1;
+        test.until("the dead letter is moved", moved).await;
         test.pass(2_000).await;
         assert_eq!(in_dlq(&test).await.len(), 1, "after a cut at {cut}");
         assert_eq!(test.numbers(topic).await.start, Offset(1));

@@ -58,6 +58,7 @@ impl QueueTest {
             ..Default::default()
         };
         let io = Arc::new(disk.clone());
+        let given = options.clone();
         let (store, _) = Store::open(io, clock.clone(), Path::new("/data"), options).unwrap();
         let writing = Arc::new(AtomicBool::new(true));
         let (may_write, writes_to) = (Arc::clone(&writing), store.clone());
@@ -78,6 +79,7 @@ impl QueueTest {
             connection: Arc::new(Connection::new(1, peer, advertised)),
             disk,
             clock,
+            options: given,
             store,
         };
         QueueTest {
@@ -141,8 +143,10 @@ impl QueueTest {
 
     /// Sets the group's configuration, beginning with the earliest message.
     pub async fn group(&self, group: &str, configs: &[(&str, &str)]) {
-        let all = [&[("share.auto.offset.reset", "earliest")], configs].concat();
-        let all: Vec<_> = all.iter().map(|(k, v)| (*k, SET, Some(*v))).collect();
+        let reset = [("share.auto.offset.reset", "earliest")];
+        let given = |key: &str| configs.iter().any(|(given, _)| *given == key);
+        let all = reset.iter().filter(|(key, _)| !given(key)).chain(configs);
+        let all: Vec<_> = all.map(|(key, value)| (*key, SET, Some(*value))).collect();
         let set = alter(self, GROUP_RESOURCE, group, &all).await;
         assert_eq!(set, ErrorCode::None);
     }
@@ -210,6 +214,18 @@ impl QueueTest {
         }
         let found = log.read(start, end, usize::MAX).unwrap();
         decode(&found.batches)
+    }
+
+    /// Waits for what depends on threads, which the test's time doesn't hold up.
+    pub async fn until(&self, what: &str, mut holds: impl AsyncFnMut() -> bool) {
+        for _ in 0..1_000_000 {
+            if holds().await {
+                return;
+            }
+            tokio::task::yield_now().await;
+            std::thread::yield_now();
+        }
+        panic!("in vain: {what}");
     }
 
     pub async fn numbers(&self, partition: PartitionId) -> QueueNumbers {

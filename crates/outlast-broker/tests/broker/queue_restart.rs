@@ -71,6 +71,15 @@ async fn nobody_is_told_of_what_a_full_disk_did_not_take() {
     test.put("t", 0, &["a"]).await;
     assert_eq!(test.receive(topic, "w", 1).await.len(), 1);
     test.disk.set_capacity(Some(test.disk.used()));
+    // What the write-ahead log has reserved still takes some.
+    for length in [100_000, 1] {
+        let value = "x".repeat(length);
+        let full = async || {
+            let answer = test.produce("t", 0, batch(&[&value])).await;
+            error(answer.error_code) == ErrorCode::KafkaStorageError
+        };
+        test.until("the disk is full", full).await;
+    }
     let failed = test.ack(topic, "w", 0..=0, Verb::Accept).await;
     assert_eq!(failed, Err(ErrorCode::CoordinatorNotAvailable));
     test.disk.set_capacity(None);

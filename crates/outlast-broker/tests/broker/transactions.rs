@@ -7,9 +7,7 @@ use outlast_protocol::messages::add_partitions_to_txn::AddPartitionsToTxnTopic;
 use outlast_protocol::messages::describe_producers::TopicRequest;
 use outlast_protocol::messages::fetch::PartitionData;
 use outlast_protocol::messages::list_offsets::{ListOffsetsPartition, ListOffsetsTopic};
-use outlast_protocol::messages::offset_fetch::{
-    OffsetFetchRequestGroup, OffsetFetchRequestTopics,
-};
+use outlast_protocol::messages::offset_fetch::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
 use outlast_protocol::messages::txn_offset_commit::{
     TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic,
 };
@@ -64,7 +62,8 @@ impl Producer {
             .bytes();
         let mut request = produce_request(topic, partition, -1, records);
         request.transactional_id = Some(self.name.into());
-        let answer = broker.call(version, request).await.responses[0].partition_responses[0].clone();
+        let answer =
+            broker.call(version, request).await.responses[0].partition_responses[0].clone();
         match error(answer.error_code) {
             ErrorCode::None => {
                 self.sequences.insert(place, sequence + 1);
@@ -263,10 +262,23 @@ async fn offset(broker: &TestBroker, group: &str, require_stable: bool) -> Resul
 }
 
 async fn states(broker: &TestBroker) -> Vec<(String, String)> {
-    let response = broker.call(2, ListTransactionsRequest { duration_filter: -1, ..Default::default() }).await;
+    let response = broker
+        .call(
+            2,
+            ListTransactionsRequest {
+                duration_filter: -1,
+                ..Default::default()
+            },
+        )
+        .await;
     let states = response.transaction_states.iter();
     states
-        .map(|txn| (txn.transactional_id.to_string(), txn.transaction_state.to_string()))
+        .map(|txn| {
+            (
+                txn.transactional_id.to_string(),
+                txn.transaction_state.to_string(),
+            )
+        })
         .collect()
 }
 
@@ -284,7 +296,9 @@ async fn eventually(broker: &TestBroker, expect: impl Fn(&[(String, String)]) ->
 }
 
 fn is_over(states: &[(String, String)]) -> bool {
-    states.iter().all(|(_, state)| !state.starts_with("Prepare"))
+    states
+        .iter()
+        .all(|(_, state)| !state.starts_with("Prepare"))
 }
 
 #[tokio::test]
@@ -329,9 +343,15 @@ async fn consumers_see_what_is_committed() {
         );
         assert_eq!(committed(&broker, 1).await, ["b"]);
         let from_inside = fetch(&broker, 0, 6, true).await;
-        assert_eq!(from_inside.aborted_transactions.map(|all| all.len()), Some(1));
+        assert_eq!(
+            from_inside.aborted_transactions.map(|all| all.len()),
+            Some(1)
+        );
         let from_behind = fetch(&broker, 0, 7, true).await;
-        assert_eq!(from_behind.aborted_transactions.map(|all| all.len()), Some(0));
+        assert_eq!(
+            from_behind.aborted_transactions.map(|all| all.len()),
+            Some(0)
+        );
     }
 }
 
@@ -355,7 +375,10 @@ async fn only_partitions_of_the_transaction_are_written_to() {
         Err(ErrorCode::TransactionAbortable),
         "it is over"
     );
-    assert_eq!(old.add(&broker, "t", 7).await, ErrorCode::UnknownTopicOrPartition);
+    assert_eq!(
+        old.add(&broker, "t", 7).await,
+        ErrorCode::UnknownTopicOrPartition
+    );
     let mut nobody = Producer {
         name: "nobody",
         ..old.clone()
@@ -367,7 +390,8 @@ async fn only_partitions_of_the_transaction_are_written_to() {
     let mut new = Producer::start(&broker, "new").await;
     new.sequences.insert(("t".to_owned(), 0), 1);
     assert_eq!(
-        new.try_send(&broker, "t", 0, "the second before the first").await,
+        new.try_send(&broker, "t", 0, "the second before the first")
+            .await,
         Err(ErrorCode::OutOfOrderSequenceNumber)
     );
     assert_eq!(latest(&broker, 0).await, 0, "nothing was written");
@@ -484,7 +508,11 @@ async fn administrators_find_and_end_what_hangs() {
             ..Default::default()
         };
         let listed = broker.call(2, list).await;
-        assert_eq!(listed.transaction_states.len(), expect, "{pattern:?} {state:?}");
+        assert_eq!(
+            listed.transaction_states.len(),
+            expect,
+            "{pattern:?} {state:?}"
+        );
     }
     let list = ListTransactionsRequest {
         state_filters: vec!["Odd".into()],
@@ -492,7 +520,10 @@ async fn administrators_find_and_end_what_hangs() {
         ..Default::default()
     };
     let refused = broker.call(2, list).await;
-    assert_eq!(error(refused.error_code), ErrorCode::InvalidRegularExpression);
+    assert_eq!(
+        error(refused.error_code),
+        ErrorCode::InvalidRegularExpression
+    );
 
     let producers = DescribeProducersRequest {
         topics: vec![TopicRequest {
@@ -502,7 +533,10 @@ async fn administrators_find_and_end_what_hangs() {
     };
     let found = broker.call(0, producers).await;
     let found = &found.topics[0].partitions[0].active_producers[0];
-    assert_eq!((found.producer_id, found.current_txn_start_offset), (p.id, 0));
+    assert_eq!(
+        (found.producer_id, found.current_txn_start_offset),
+        (p.id, 0)
+    );
     let markers = |epoch, coordinator_epoch| WriteTxnMarkersRequest {
         markers: vec![WritableTxnMarker {
             producer_id: p.id,
@@ -541,11 +575,19 @@ async fn the_second_protocol_is_a_feature() {
         client_software_version: "1".into(),
         ..Default::default()
     };
-    for (version, supported) in [(3, 0), (4, 1)] {
+    for (version, least) in [(3, 1), (4, 0)] {
         let response = broker.call(version, request()).await;
-        assert_eq!(response.supported_features.len(), supported);
-        assert_eq!(&*response.finalized_features[0].name, "transaction.version");
-        assert_eq!(response.finalized_features[0].max_version_level, 2);
+        let supported = response.supported_features.iter();
+        let mut supported = supported.filter(|feature| &*feature.name == "transaction.version");
+        let supported = supported.next().expect("supported");
+        assert_eq!((supported.min_version, supported.max_version), (least, 2));
+        let finalized = response.finalized_features.iter();
+        let mut finalized = finalized.filter(|feature| &*feature.name == "transaction.version");
+        let finalized = finalized.next().expect("finalized");
+        assert_eq!(
+            (finalized.min_version_level, finalized.max_version_level),
+            (2, 2)
+        );
         assert_eq!(response.finalized_features_epoch, 0);
     }
 }
@@ -603,8 +645,14 @@ async fn a_crash_at_any_step_leaves_all_of_a_transaction_or_nothing() {
             );
             let all = (vec!["a".to_owned()], vec!["a".to_owned()], Ok(2));
             let none = (Vec::new(), Vec::new(), Ok(1));
-            assert!(seen == all || seen == none, "{seen:?} after {calls} calls, from {was:?}");
-            assert!(!acknowledged || seen == all, "after {calls} calls, from {was:?}");
+            assert!(
+                seen == all || seen == none,
+                "{seen:?} after {calls} calls, from {was:?}"
+            );
+            assert!(
+                !acknowledged || seen == all,
+                "after {calls} calls, from {was:?}"
+            );
             assert_eq!(latest(&broker, 0).await, latest(&broker, 1).await);
             if over {
                 assert!(acknowledged);

@@ -59,8 +59,8 @@ message! {
     versions 0..=0, flexible 0..;
     /// Message ids that a group has processed, oldest first.
     struct QueueLedgerValue {
-        // What was there before is forgotten.
-        anew: bool,
+        // How many of those before, the newest, were still known. The others are forgotten.
+        kept: i32,
         processed: Vec<ProcessedIds>,
     }
 

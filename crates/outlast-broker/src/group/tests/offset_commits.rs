@@ -264,7 +264,11 @@ fn what_was_committed_is_fetched() {
         assert_eq!(all, [("second", 4, 6), (TOPIC, 0, 5)]);
         h.restart();
     }
-    assert!(h.groups.fetch_all(&"other".into(), |_| None, true).is_empty());
+    assert!(
+        h.groups
+            .fetch_all(&"other".into(), |_| None, true)
+            .is_empty()
+    );
 }
 
 #[test]
@@ -280,5 +284,10 @@ fn offsets_of_a_deleted_topic_are_not_shown_for_its_namesake() {
             .fetch_all(&GroupId::from(GROUP), |_| Some(other), true)
             .is_empty()
     );
-    assert_eq!(h.groups.fetch_all(&GroupId::from(GROUP), |_| None, true).len(), 1);
+    assert_eq!(
+        h.groups
+            .fetch_all(&GroupId::from(GROUP), |_| None, true)
+            .len(),
+        1
+    );
 }

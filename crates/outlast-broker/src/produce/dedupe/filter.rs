@@ -2,7 +2,9 @@
 
 use std::collections::HashSet;
 
-use outlast_records::{Attributes, BatchError, CheckedBatch, HeaderRefs, Offset, RecordSet, Timestamp};
+use outlast_records::{
+    Attributes, BatchError, CheckedBatch, HeaderRefs, Offset, RecordSet, Timestamp,
+};
 
 use super::window::{Known, Window};
 use crate::message_headers::{id_hash, last_header};
@@ -96,5 +98,6 @@ pub(super) fn without(batch: &CheckedBatch, repeats: &[i64]) -> Result<CheckedBa
 
 /// Where the new ids of a batch are once it is in the log at `base`.
 pub(super) fn placed(new: &[Named], base: Offset) -> impl Iterator<Item = (u128, Offset)> {
-    new.iter().map(move |named| (named.id, base.plus(named.delta)))
+    new.iter()
+        .map(move |named| (named.id, base.plus(named.delta)))
 }

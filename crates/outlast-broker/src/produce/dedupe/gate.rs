@@ -35,7 +35,10 @@ impl Turnstile {
     pub(super) async fn pass(&self, gates: &[&Gate]) -> Vec<Pass> {
         let free: Result<Vec<Pass>, _> = {
             let _turn = self.0.lock();
-            gates.iter().map(|gate| gate.0.clone().try_lock_owned()).collect()
+            gates
+                .iter()
+                .map(|gate| gate.0.clone().try_lock_owned())
+                .collect()
         };
         match free {
             Ok(passes) => passes,
@@ -80,7 +83,11 @@ enum Place {
 }
 
 /// Whether the window knows all that was appended, under this configuration. Notes failed appends on the way.
-pub(super) fn is_ready(window: &mut Option<Window>, config: &DedupeConfig, log: &PartitionLog) -> bool {
+pub(super) fn is_ready(
+    window: &mut Option<Window>,
+    config: &DedupeConfig,
+    log: &PartitionLog,
+) -> bool {
     let Some(window) = window.as_mut().filter(|window| window.config == *config) else {
         return false;
     };

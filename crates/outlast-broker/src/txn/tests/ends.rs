@@ -126,10 +126,7 @@ fn a_late_end_does_not_hit_the_next_transaction() {
     assert_eq!(m.end(ID, first, true, V2), Ok(second), "a retry");
     m.add(ID, second, V2, 1).expect("add");
     for commit in [true, false] {
-        assert_eq!(
-            m.end(ID, first, commit, V2),
-            Err(ErrorCode::ProducerFenced)
-        );
+        assert_eq!(m.end(ID, first, commit, V2), Err(ErrorCode::ProducerFenced));
     }
     assert_eq!(m.state(ID), Some(TxnState::Ongoing));
 }
@@ -178,7 +175,11 @@ fn what_is_open_for_too_long_is_aborted_by_time() {
     m.now += 20_000;
     m.add(ID, producer, V2, 1).expect("add");
     m.crash(usize::MAX);
-    assert_eq!(after(&m), Some((40_000, producer)), "it counts over restarts");
+    assert_eq!(
+        after(&m),
+        Some((40_000, producer)),
+        "it counts over restarts"
+    );
     m.now += 40_000;
     m.news.clear();
     let id = Str::from(ID);
@@ -186,7 +187,10 @@ fn what_is_open_for_too_long_is_aborted_by_time() {
     assert_eq!(m.news, [News::TimedOut(id.clone(), producer)]);
     let fenced = m.run(|txns, now, fx| txns.fence(&id, producer, None, now, fx));
     assert_eq!(fenced, Ok(true));
-    assert_eq!(m.txns.ending(ID).map(|e| e.producer), Some(Producer::new(100, 1)));
+    assert_eq!(
+        m.txns.ending(ID).map(|e| e.producer),
+        Some(Producer::new(100, 1))
+    );
     m.complete(ID);
     assert_eq!(
         m.end(ID, producer, true, V2),

@@ -101,7 +101,11 @@ fn used_up_epochs_give_a_new_id() {
     }
     assert_eq!(last, p(100, i16::MAX - 1));
     assert_eq!(m.init(ID, Some(last)), Ok(p(101, 0)));
-    assert_eq!(m.init(ID, Some(last)), Ok(p(101, 0)), "it missed the answer");
+    assert_eq!(
+        m.init(ID, Some(last)),
+        Ok(p(101, 0)),
+        "it missed the answer"
+    );
 
     // A transaction that ends with the last epoch moves on to a new id, too (TV2).
     let mut m = Machine::new();
@@ -112,10 +116,7 @@ fn used_up_epochs_give_a_new_id() {
     }
     assert_eq!(at, p(100, i16::MAX - 1));
     m.add(ID, at, V2, 0).expect("add");
-    assert_eq!(
-        m.prepare(ID, at, true, V2),
-        Ok(Ended::Prepared(p(101, 0)))
-    );
+    assert_eq!(m.prepare(ID, at, true, V2), Ok(Ended::Prepared(p(101, 0))));
     let ending = m.txns.ending(ID).expect("ending");
     assert_eq!(ending.producer, p(100, i16::MAX), "markers have the old id");
     m.complete(ID);

@@ -13,13 +13,31 @@ const IDS: [&str; 2] = ["a", "b"];
 
 #[derive(Clone, Debug)]
 enum Step {
-    Init { id: usize, client: usize, recovers: bool },
-    Add { client: usize, partition: i32 },
-    Prepare { client: usize, commit: bool },
-    Complete { id: usize },
-    TimeOut { id: usize },
-    Expire { ms: i64 },
-    Crash { lost: usize },
+    Init {
+        id: usize,
+        client: usize,
+        recovers: bool,
+    },
+    Add {
+        client: usize,
+        partition: i32,
+    },
+    Prepare {
+        client: usize,
+        commit: bool,
+    },
+    Complete {
+        id: usize,
+    },
+    TimeOut {
+        id: usize,
+    },
+    Expire {
+        ms: i64,
+    },
+    Crash {
+        lost: usize,
+    },
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -65,13 +83,18 @@ fn life(steps: &[Step]) -> TestCaseResult {
     let mut world = World::default();
     for step in steps {
         m.now += 1;
-        let before: Vec<(Str, Transaction)> =
-            m.txns.iter().map(|(id, txn)| (id.clone(), txn.clone())).collect();
+        let before: Vec<(Str, Transaction)> = m
+            .txns
+            .iter()
+            .map(|(id, txn)| (id.clone(), txn.clone()))
+            .collect();
         let crashed = apply(&mut m, &mut world, step)?;
         // Nothing is in memory that is not in the log.
         let read = replayed(&m.log);
         let all = |txns: &Transactions| -> Vec<(Str, Transaction)> {
-            txns.iter().map(|(id, txn)| (id.clone(), recorded(txn))).collect()
+            txns.iter()
+                .map(|(id, txn)| (id.clone(), recorded(txn)))
+                .collect()
         };
         prop_assert_eq!(all(&m.txns), all(&read), "after {:?}", step);
         // A snapshot can take the log's place.
@@ -88,10 +111,20 @@ fn life(steps: &[Step]) -> TestCaseResult {
                 _ => None,
             };
             if let Some(end) = decided {
-                prop_assert!(is.state == was.state || is.state == end, "{:?} became {:?}", was, is);
+                prop_assert!(
+                    is.state == was.state || is.state == end,
+                    "{:?} became {:?}",
+                    was,
+                    is
+                );
             }
             if is.producer.id == was.producer.id {
-                prop_assert!(is.producer.epoch >= was.producer.epoch, "{:?} became {:?}", was, is);
+                prop_assert!(
+                    is.producer.epoch >= was.producer.epoch,
+                    "{:?} became {:?}",
+                    was,
+                    is
+                );
             }
         }
     }
@@ -100,7 +133,11 @@ fn life(steps: &[Step]) -> TestCaseResult {
 
 fn apply(m: &mut Machine, world: &mut World, step: &Step) -> Result<bool, TestCaseError> {
     match *step {
-        Step::Init { id, client, recovers } => {
+        Step::Init {
+            id,
+            client,
+            recovers,
+        } => {
             let id = IDS[id];
             if m.txns.ending(id).is_some() {
                 return Ok(false);
