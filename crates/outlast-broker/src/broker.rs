@@ -44,7 +44,7 @@ pub struct Broker {
     group_configs: GroupConfigs,
     pub(crate) metrics: BrokerMetrics,
     pub(crate) cluster_id: Str,
-    /// True from the broker's shutdown on: nobody waits any longer.
+    /// True once the server stops: nobody waits any longer.
     pub(crate) closing: watch::Sender<bool>,
 }
 
@@ -105,9 +105,22 @@ impl Broker {
         dispatch::handle(self, connection, frame).await
     }
 
-    /// Answers the fetches that wait, and stops what runs in the background. The store is the caller's to shut down, after this.
-    pub async fn shutdown(&self) {
+    /// Answers those who wait for something to happen: fetches with what there is, members of groups with an error after
+    /// which they look for their coordinator again. Requests go on being served, but from now on none of them waits.
+    pub fn answer_waiting(&self) {
         self.closing.send_replace(true);
+    }
+
+    /// Resolves when nobody is to wait any longer.
+    pub(crate) async fn closed(&self) {
+        let mut closing = self.closing.subscribe();
+        // An error means that the broker is gone.
+        let _ = closing.wait_for(|closing| *closing).await;
+    }
+
+    /// Answers those who wait, and stops what runs in the background. The store is the caller's to shut down, after this.
+    pub async fn shutdown(&self) {
+        self.answer_waiting();
         self.transactions.shutdown();
         self.groups.shutdown();
         self.queues.shutdown();

@@ -1,7 +1,8 @@
 //! Listeners, connections and HTTP: everything between a socket and the broker.
 //!
 //! `BoundServer::bind` takes the ports, `start` serves, `Server::stop` drains. What a request means is the broker's
-//! business; here are frames, their order, and the limits that keep one client from harming another.
+//! business; here are frames, their order, and the limits that keep one client from harming another. `http` is health,
+//! metrics and the queue API.
 
 mod address;
 mod admission;
@@ -15,6 +16,8 @@ mod http;
 mod listener;
 mod metrics;
 mod patience;
+mod queue_metrics;
+mod queue_rates;
 mod server;
 
 pub use address::{AddressError, parse_address};

@@ -27,6 +27,8 @@ use crate::error::ServerError;
 use crate::http::{self, HttpState};
 use crate::listener;
 use crate::metrics::{CloseReason, ClosedLabels, Counted, Refusal, RefusedLabels, ServerMetrics};
+use crate::queue_metrics::QueueMetrics;
+use crate::queue_rates::{self, QueueRates};
 
 /// How far a server has come. It only moves forward.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -119,7 +121,10 @@ impl BoundServer {
         metrics.register(&mut registry);
         broker.register(&mut registry);
         store.metrics().register(&mut registry);
+        let rates = QueueRates::new(Arc::clone(&broker));
+        registry.register_collector(Box::new(QueueMetrics(Arc::clone(&rates))));
 
+        let served = Arc::clone(&broker);
         let limits = self.config.limits.clone();
         let budget = ByteBudget::new(limits.request_memory_bytes.max(limits.max_request_bytes));
         let (stage, _) = watch::channel(Stage::Serving);
@@ -127,7 +132,7 @@ impl BoundServer {
         let acceptor = Arc::new(Acceptor {
             admission: Admission::new(&limits),
             shared: Arc::new(Shared {
-                broker,
+                broker: Arc::clone(&broker),
                 limits,
                 budget: budget.clone(),
                 metrics: metrics.clone(),
@@ -139,20 +144,28 @@ impl BoundServer {
             let accept = Arc::clone(&acceptor).accept(listener, running.clone());
             tokio::spawn(accept);
         }
-        let http = Arc::new(HttpState {
+        tokio::spawn(queue_rates::run(Arc::clone(&rates), stage.subscribe()));
+        let routes = http::router(HttpState {
             registry,
             store,
             stage: stage.subscribe(),
             budget,
             metrics: metrics.clone(),
+            broker,
+            rates,
+            max_body_bytes: self.config.limits.max_request_bytes,
         });
+        let (http_running, http_finished) = mpsc::channel(1);
         for listener in self.http {
-            tokio::spawn(http::serve(listener, Arc::clone(&http)));
+            let (routes, running) = (routes.clone(), http_running.clone());
+            tokio::spawn(http::serve(listener, routes, stage.subscribe(), running));
         }
         Server {
             stage,
             finished,
+            http_finished,
             metrics,
+            broker: served,
             stop_deadline: self.config.stop_deadline,
         }
     }
@@ -192,20 +205,27 @@ fn advertised(listener: &ListenerConfig, port: u16) -> Option<HostPort> {
 }
 
 /// A server that serves. Dropping it leaves it running until the runtime ends; [`Server::stop`] is the way to end it.
-#[derive(Debug)]
 pub struct Server {
     stage: watch::Sender<Stage>,
     // Every connection holds a sender; the channel ends with the last of them.
     finished: mpsc::Receiver<Infallible>,
+    /// The same for HTTP, which tells that the server stops until it has stopped.
+    http_finished: mpsc::Receiver<Infallible>,
     metrics: ServerMetrics,
+    broker: Arc<Broker>,
     stop_deadline: Duration,
 }
 
+/// How long HTTP requests in flight may still take when everything else has ended.
+const HTTP_STOP_DEADLINE: Duration = Duration::from_secs(2);
+
 impl Server {
-    /// Stops accepting, lets requests in flight be answered, and closes what is left at the deadline. Returns how many
+    /// Stops accepting, lets requests in flight be answered (those that wait at once), and closes what is left at the deadline. Returns how many
     /// connections had to be closed with requests unanswered.
     pub async fn stop(mut self) -> usize {
         self.stage.send_replace(Stage::Draining);
+        // In this order: whoever is answered now could ask again.
+        self.broker.answer_waiting();
         let drained = timeout(self.stop_deadline, self.finished.recv()).await;
         let left = match drained {
             Ok(_) => 0,
@@ -213,6 +233,8 @@ impl Server {
         };
         self.stage.send_replace(Stage::Closed);
         self.finished.recv().await;
+        // Nobody is promised an answer that didn't come by now.
+        let _ = timeout(HTTP_STOP_DEADLINE, self.http_finished.recv()).await;
         usize::try_from(left).unwrap_or_default()
     }
 }
@@ -289,11 +311,16 @@ impl Acceptor {
         let mut closed = self.stage.subscribe();
         tokio::spawn(async move {
             let (source, sink) = stream.into_split();
+            let ending = Arc::clone(&connection);
             let reason = tokio::select! {
                 reason = connection::serve(Arc::clone(&shared), connection, source, sink, stage) => reason,
                 _ = Stage::Closed.reached(&mut closed) => CloseReason::Stop,
             };
             debug!(%peer, ?reason, "connection closed");
+            // When the server stops, workers keep what they have: they come back to it.
+            if reason != CloseReason::Stop {
+                shared.broker.connection_closed(&ending);
+            }
             shared
                 .metrics
                 .closed

@@ -16,6 +16,7 @@ mod walk;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::io::Write;
 use std::path::Path;
 
@@ -45,6 +46,8 @@ pub struct DumpFilter {
     pub to: Option<Offset>,
     pub depth: Depth,
     pub format: Format,
+    /// What topics are called, which the store itself doesn't know; shown next to their ids.
+    pub names: HashMap<Uuid, String>,
 }
 
 /// How far down a dump goes. Each level shows the ones before it, too.
@@ -92,7 +95,10 @@ pub fn dump(dir: &Path, filter: &DumpFilter, out: &mut impl Write) -> Result<(),
     let mut failed = None;
     walk(&ReadOnlyDisk, dir, filter.depth, |item| {
         if failed.is_none() && item.passes(filter) {
-            let line = Line::of(&item);
+            let mut line = Line::of(&item);
+            if let Some(name) = item.partition().and_then(|id| filter.names.get(&id.topic)) {
+                line.put_topic(name);
+            }
             let written = match filter.format {
                 Format::Text => writeln!(out, "{line}"),
                 Format::Json => writeln!(out, "{}", line.json()),

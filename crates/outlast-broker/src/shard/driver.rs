@@ -28,6 +28,11 @@ impl<M: Machine> Shard<M> {
         loop {
             let next = self.next(&mut waiting, load_at);
             let (until, load) = match next {
+                // However busy the shard is: what is due comes first.
+                Next::Timers(at) if at <= Instant::now() => {
+                    self.fire_timers();
+                    continue;
+                }
                 Next::Timers(at) => (Some(at), false),
                 Next::Load(at) => (Some(at), true),
                 Next::Settle => (None, false),

@@ -8,13 +8,13 @@ use std::sync::Arc;
 
 use outlast_records::{CheckedBatch, LeaderEpoch, Offset, Timestamp};
 use outlast_storage::{AppendSection, Expected, Rejection, SectionOutcome};
-use tracing::{error, info, warn};
+use tracing::{debug, error, warn};
 
 use super::batches::batches;
 use super::{InFlight, Inner, Machine, Shard, ShardError, State};
 
 /// A log shorter than this is not rewritten.
-pub(super) const MIN_REWRITE_BYTES: usize = 1024 * 1024;
+pub(super) const MIN_REWRITE_BYTES: usize = 4 * 1024 * 1024;
 /// A log is rewritten when it is this many times as long as what it says.
 const REWRITE_RATIO: usize = 4;
 /// There is one broker, and its internal topics don't change their leader.
@@ -129,7 +129,7 @@ impl<M: Machine> Shard<M> {
             return Ok(());
         }
         let from = inner.log_bytes;
-        info!(
+        debug!(
             shard = self.id.index,
             what = M::WHAT,
             from,

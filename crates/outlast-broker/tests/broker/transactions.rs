@@ -547,7 +547,7 @@ async fn administrators_find_and_end_what_hangs() {
                 partition_indexes: vec![0, 1],
             }],
             coordinator_epoch,
-            ..Default::default()
+            transaction_version: 0,
         }],
     };
     for (epoch, coordinator_epoch, expect) in [

@@ -5,4 +5,5 @@ mod harness;
 mod http;
 mod limits;
 mod pipelining;
+mod queues;
 mod stop;

@@ -95,6 +95,27 @@ impl Item<'_> {
         }
     }
 
+    /// The partition that it shows.
+    pub(super) fn partition(&self) -> Option<PartitionId> {
+        match self {
+            Item::Section { section } => Some(section.partition),
+            Item::Batch { partition, .. } => Some(*partition),
+            Item::ManifestPartition(record) => Some(record.id),
+            Item::SideCarPartition(line) => Some(line.id),
+            Item::SegmentPartition { entry, .. } => Some(entry.partition),
+            Item::Directory { .. }
+            | Item::Manifest { .. }
+            | Item::WalFile { .. }
+            | Item::SideCar { .. }
+            | Item::Segment { .. }
+            | Item::Entry { .. }
+            | Item::WalEnd { .. }
+            | Item::Record { .. }
+            | Item::Finding(_)
+            | Item::Summary(_) => None,
+        }
+    }
+
     /// Does a dump with this filter show it?
     pub(super) fn passes(&self, filter: &DumpFilter) -> bool {
         if self.depth() > filter.depth {

@@ -41,6 +41,12 @@ impl Line {
         }
     }
 
+    /// Says the name of the topic that it is about.
+    pub(super) fn put_topic(&mut self, name: &str) {
+        let topic = ("topic", Value::Text(name.to_owned()));
+        self.fields.insert(0, topic);
+    }
+
     pub(super) fn json(&self) -> String {
         let mut out = format!("{{\"item\":\"{}\"", self.item);
         for (name, value) in &self.fields {

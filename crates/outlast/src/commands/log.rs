@@ -4,7 +4,7 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use outlast_broker::{METADATA_PARTITION, MetadataRecord};
 use outlast_records::{Offset, RecordSet};
@@ -103,8 +103,15 @@ pub fn run(args: LogArgs) -> anyhow::Result<()> {
 }
 
 fn run_dump(data: &Path, args: DumpArgs, json: bool) -> anyhow::Result<()> {
+    let topics = topics(data);
+    let wanted = |topic: &String| match (topic.parse(), &topics) {
+        (Ok(id), _) => Ok(id),
+        (Err(_), Ok(topics)) => topic_id(topics, topic)
+            .with_context(|| format!("{} knows no topic '{topic}'", data.display())),
+        (Err(_), Err(error)) => Err(anyhow!("the names of topics cannot be read: {error:#}")),
+    };
     let filter = DumpFilter {
-        topic: args.topic.map(|topic| topic_id(data, &topic)).transpose()?,
+        topic: args.topic.as_ref().map(wanted).transpose()?,
         index: args.partition,
         from: args.from.map(Offset),
         to: args.to.map(Offset),
@@ -115,6 +122,7 @@ fn run_dump(data: &Path, args: DumpArgs, json: bool) -> anyhow::Result<()> {
             Show::Records => Depth::Records,
         },
         format: if json { Format::Json } else { Format::Text },
+        names: topics.unwrap_or_default().into_iter().collect(),
     };
     let mut out = io::BufWriter::with_capacity(64 << 10, io::stdout());
     offline::dump(data, &filter, &mut out).map_err(unwrap_broken_pipe)?;
@@ -147,13 +155,15 @@ fn verify(data: &Path, json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The id of a topic, from the metadata log in the directory. The last one of that name counts; deleted topics can
-/// still be named by their id.
-fn topic_id(data: &Path, topic: &str) -> anyhow::Result<Uuid> {
-    if let Ok(id) = topic.parse() {
-        return Ok(id);
-    }
-    let mut found = None;
+/// The last one of that name counts; deleted topics can still be named by their id.
+fn topic_id(topics: &[(Uuid, String)], topic: &str) -> Option<Uuid> {
+    let named = topics.iter().rev().find(|(_, name)| name == topic);
+    named.map(|(id, _)| *id)
+}
+
+/// The topics that there are or were, as far as the metadata log in the directory can be read.
+fn topics(data: &Path) -> anyhow::Result<Vec<(Uuid, String)>> {
+    let mut topics = vec![(METADATA_PARTITION.topic, "__cluster_metadata".to_owned())];
     offline::read_partition(data, METADATA_PARTITION, |_, batch| {
         // What can't be read here is reported by the dump itself.
         let Ok(set) = RecordSet::decode(&batch, 64 << 20) else {
@@ -162,12 +172,11 @@ fn topic_id(data: &Path, topic: &str) -> anyhow::Result<Uuid> {
         for record in set.iter().flatten() {
             if let Ok(MetadataRecord::Topic { id, name, .. }) =
                 MetadataRecord::decode(record.key, record.value)
-                && name == topic
             {
-                found = Some(id);
+                topics.push((id, name));
             }
         }
         true
     })?;
-    found.with_context(|| format!("{} knows no topic '{topic}'", data.display()))
+    Ok(topics)
 }

@@ -19,11 +19,18 @@ fn a_directory_is_shown_and_verified_while_its_broker_runs_and_after() {
         shown.contains("two") && !shown.contains("secret"),
         "{shown}"
     );
+    assert!(shown.contains("append topic=orders partition="), "{shown}");
     let json = cluster.say(&[&dump[..], &["--json"]].concat());
+    let mut batches = 0;
     for line in lines(&json) {
         let item: serde_json::Value = serde_json::from_str(line).unwrap();
         assert!(item.is_object(), "{line}");
+        if item["item"] == "batch" {
+            assert_eq!(item["topic"], "orders", "{line}");
+            batches += 1;
+        }
     }
+    assert!(batches > 0, "{json}");
     let Cluster { directory, broker } = cluster;
     broker.stop();
     let verified = super::outlast(directory.path())

@@ -1,12 +1,11 @@
 //! The real binary: starts, stops, and refuses to start.
 
-use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::time::{Duration, Instant};
 
+use crate::client::{FETCH, create_topic, fetch_all, put, send};
 use crate::harness::{Running, outlast, refusal, serve, until};
-use outlast_protocol::frame::encode_request;
-use outlast_protocol::messages::{FetchRequest, MetadataRequest, fetch, metadata};
-use outlast_protocol::{Request, RequestHeader};
+use outlast_protocol::messages::FetchRequest;
 use rustix::process::Signal;
 use tempfile::tempdir;
 
@@ -135,19 +134,51 @@ fn a_configuration_file_is_read_and_reported() {
 }
 
 #[test]
-fn a_second_signal_stops_at_once() {
+fn a_stop_does_not_wait_for_those_who_wait() {
     let directory = tempdir().unwrap();
     let running = Running::start(directory.path(), &["--shutdown-timeout-ms", "1h"]);
-    // A fetch that waits for ten minutes keeps the first stop waiting. It is sent once the topic is there.
-    let mut stream = TcpStream::connect(running.kafka).unwrap();
-    let [metadata, fetch] = long_poll();
-    stream.write_all(&metadata).unwrap();
-    let _ = stream.read(&mut [0; 1024]).unwrap();
-    stream.write_all(&fetch).unwrap();
+    let mut client = TcpStream::connect(running.kafka).unwrap();
+    create_topic(&mut client);
+    let poll = FetchRequest {
+        max_wait_ms: 600_000,
+        ..fetch_all()
+    };
+    send(&mut client, FETCH, &poll).unwrap();
     until(|| {
         running
             .get("/metrics")
             .contains("outlast_server_requests_in_flight 1")
+    });
+    let began = Instant::now();
+    assert_eq!(running.stop().0.code(), Some(0));
+    assert!(
+        began.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        began.elapsed()
+    );
+}
+
+#[test]
+fn a_second_signal_stops_at_once() {
+    let directory = tempdir().unwrap();
+    let running = Running::start(directory.path(), &["--shutdown-timeout-ms", "1h"]);
+    // A client that doesn't read more than its socket takes keeps the first stop waiting.
+    let mut client = TcpStream::connect(running.kafka).unwrap();
+    create_topic(&mut client);
+    put(&mut client, &[7; 900_000]);
+    for _ in 0..40 {
+        send(&mut client, FETCH, &fetch_all()).unwrap();
+    }
+    // Until the socket takes nothing any more.
+    let sent = || {
+        let metrics = running.get("/metrics");
+        let sent = "outlast_server_sent_bytes_total ";
+        let line = metrics.lines().find_map(|line| line.strip_prefix(sent));
+        line.map_or(0, |sent| sent.parse::<u64>().unwrap())
+    };
+    until(|| {
+        let before = sent();
+        before > 900_000 && (0..50).all(|_| sent() == before)
     });
     running.signal(Signal::TERM);
     until(|| running.get("/readyz").contains("stopping"));
@@ -155,41 +186,6 @@ fn a_second_signal_stops_at_once() {
     let (status, log) = running.wait();
     assert_eq!(status.code(), Some(1), "{log}");
     assert!(log.contains("second signal"), "{log}");
-    let _ = stream.read(&mut [0]);
-}
-
-/// A topic that comes to be, and a fetch that waits for its first record.
-fn long_poll() -> [Vec<u8>; 2] {
-    let metadata = MetadataRequest {
-        topics: Some(vec![metadata::MetadataRequestTopic {
-            name: Some("t".into()),
-            ..Default::default()
-        }]),
-        allow_auto_topic_creation: true,
-        ..Default::default()
-    };
-    let fetch = FetchRequest {
-        max_wait_ms: 600_000,
-        min_bytes: 1,
-        max_bytes: 1,
-        session_epoch: -1,
-        topics: vec![fetch::FetchTopic {
-            topic: "t".into(),
-            partitions: vec![fetch::FetchPartition::default()],
-            ..Default::default()
-        }],
-        ..Default::default()
-    };
-    [encode(9, &metadata), encode(12, &fetch)]
-}
-
-fn encode<R: Request>(version: i16, request: &R) -> Vec<u8> {
-    let header = RequestHeader {
-        api_key: R::KEY.code(),
-        api_version: version,
-        ..Default::default()
-    };
-    encode_request(&header, request).unwrap().concat()
 }
 
 #[test]
