@@ -23,7 +23,11 @@ pub struct TopicSummary {
 impl Broker {
     /// `None` when there is no such topic.
     pub fn topic(&self, name: &str) -> Option<TopicSummary> {
-        self.topics.load().get(name).ok().map(|topic| summary(topic))
+        self.topics
+            .load()
+            .get(name)
+            .ok()
+            .map(|topic| summary(topic))
     }
 
     pub fn topic_name(&self, id: Uuid) -> Option<Str> {

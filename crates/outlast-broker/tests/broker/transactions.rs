@@ -16,6 +16,7 @@ use outlast_protocol::messages::*;
 use outlast_storage::io::fault::Survives;
 
 use crate::harness::*;
+use crate::queue_harness::{GROUP, QueueTest, offsets};
 
 /// A transactional producer as clients are: of the second version of the protocol, or of the first.
 #[derive(Clone)]
@@ -573,7 +574,6 @@ async fn the_second_protocol_is_a_feature() {
     let request = || ApiVersionsRequest {
         client_software_name: "test".into(),
         client_software_version: "1".into(),
-        ..Default::default()
     };
     for (version, least) in [(3, 1), (4, 0)] {
         let response = broker.call(version, request()).await;
@@ -589,6 +589,31 @@ async fn the_second_protocol_is_a_feature() {
             (2, 2)
         );
         assert_eq!(response.finalized_features_epoch, 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_may_wait_for_what_is_committed() {
+    for (isolation, open, aborted) in [
+        ("read_uncommitted", &[0, 1][..], &[3][..]),
+        ("read_committed", &[0], &[]),
+    ] {
+        let test = QueueTest::start().await;
+        let topic = test.topic("t", 1, &[]).await;
+        test.group(GROUP, &[("share.isolation.level", isolation)])
+            .await;
+        test.put("t", 0, &["plain"]).await;
+        let mut p = Producer::start(&test, "p").await;
+        p.send(&test, "t", 0, "committed").await;
+        let take = async || offsets(&test.receive(topic, "w", 10).await);
+        assert_eq!(take().await, open, "{isolation}");
+        p.end(&test, true).await;
+        let rest: Vec<i64> = [0, 1].into_iter().filter(|at| !open.contains(at)).collect();
+        assert_eq!(take().await, rest, "{isolation}");
+        p.send(&test, "t", 0, "aborted").await;
+        p.end(&test, false).await;
+        test.put("t", 0, &["behind"]).await;
+        assert_eq!(take().await, [aborted, &[5]].concat(), "{isolation}");
     }
 }
 
