@@ -197,13 +197,14 @@ impl<M: Machine> Shard<M> {
 
     /// Runs a command that appends elsewhere what follows from this shard's state, while it holds the shard. It must do so
     /// on the condition that it is given, so that nothing is written that follows from what was lost; its own records
-    /// come after that.
+    /// come after that, and only if nothing of it was lost.
     pub fn run_leading<R>(
         &self,
         command: impl FnOnce(&mut M, Timestamp, &mut M::Effects, &[Expected]) -> R,
     ) -> Result<(R, Ticket), ShardError> {
         let mut inner = self.inner.lock();
-        let reply = self.run_locked(&mut inner, &[], |machine, now, fx, state| {
+        let nothing_lost = [Expected::NoLossSince(self.store.losses())];
+        let reply = self.run_locked(&mut inner, &nothing_lost, |machine, now, fx, state| {
             (command(machine, now, fx, state), Vec::new())
         })?;
         Ok((reply, inner.ticket()))
@@ -276,7 +277,7 @@ impl<M: Machine> Shard<M> {
         command: impl FnOnce(&mut M, Timestamp, &mut M::Effects, &[Expected]) -> (R, Vec<AppendSection>),
     ) -> Result<R, ShardError> {
         let now = self.clock.now();
-        let state = inner.log.as_ref().map(|log| Expected {
+        let state = inner.log.as_ref().map(|log| Expected::End {
             log: Arc::clone(log),
             end: inner.end,
         });

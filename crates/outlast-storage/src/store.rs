@@ -36,12 +36,13 @@ pub struct AppendSection {
     pub leader_epoch: LeaderEpoch,
 }
 
-/// What an append is based on: this log ends at this offset, appends in flight included. When a failed write took back what
-/// was there, it does not.
+/// What an append is based on.
 #[derive(Clone)]
-pub struct Expected {
-    pub log: Arc<PartitionLog>,
-    pub end: Offset,
+pub enum Expected {
+    /// This log ends at this offset, appends in flight included. When a failed write took back what was there, it does not.
+    End { log: Arc<PartitionLog>, end: Offset },
+    /// No append was taken back since [`Store::losses`] said this.
+    NoLossSince(u64),
 }
 
 /// What became of an append, and the promise that it is durable.
@@ -258,11 +259,16 @@ impl Store {
         }
     }
 
+    /// How often a write failed that took appends back with it.
+    pub fn losses(&self) -> u64 {
+        self.shared.sequencer.lock().losses()
+    }
+
     /// As [`Store::append`], or nothing if what it is based on is not there. Entries become durable in the order of the
     /// calls: what is appended here can't outlive what was expected.
     pub fn append_if(&self, expected: &[Expected], sections: Vec<AppendSection>) -> Append {
         let mut queue = self.shared.sequencer.lock();
-        match is_there(expected) {
+        match is_there(expected, &queue) {
             true => self.shared.append(&mut queue, sections),
             false => overtaken(&sections),
         }
@@ -271,7 +277,7 @@ impl Store {
     /// As [`Store::append_all`], or nothing if what it is based on is not there.
     pub fn append_all_if(&self, expected: &[Expected], sections: Vec<AppendSection>) -> Append {
         let mut queue = self.shared.sequencer.lock();
-        match is_there(expected) {
+        match is_there(expected, &queue) {
             true => self.append_all_locked(&mut queue, sections),
             false => overtaken(&sections),
         }
@@ -601,10 +607,11 @@ impl Shared {
     }
 }
 
-fn is_there(expected: &[Expected]) -> bool {
-    expected
-        .iter()
-        .all(|expected| expected.log.end_offset() == expected.end)
+fn is_there(expected: &[Expected], queue: &Queue) -> bool {
+    expected.iter().all(|expected| match expected {
+        Expected::End { log, end } => log.end_offset() == *end,
+        Expected::NoLossSince(losses) => queue.losses() == *losses,
+    })
 }
 
 fn overtaken(sections: &[AppendSection]) -> Append {

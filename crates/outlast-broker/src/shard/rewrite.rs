@@ -68,7 +68,7 @@ impl<M: Machine> Shard<M> {
         }];
         sections.extend(others);
         let mut expected = based_on.to_vec();
-        expected.push(Expected {
+        expected.push(Expected::End {
             log: Arc::clone(log),
             end: inner.end,
         });

@@ -13,7 +13,7 @@ use outlast_protocol::messages::txn_offset_commit::{
 };
 use outlast_protocol::messages::write_txn_markers::{WritableTxnMarker, WritableTxnMarkerTopic};
 use outlast_protocol::messages::*;
-use outlast_storage::io::fault::Survives;
+use outlast_storage::io::fault::{Op, Survives, enospc};
 
 use crate::harness::*;
 use crate::queue_harness::{GROUP, QueueTest, offsets};
@@ -686,4 +686,64 @@ async fn a_crash_at_any_step_leaves_all_of_a_transaction_or_nothing() {
         }
     }
     println!("{went_on} transactions were found prepared");
+}
+
+/// Tries again as clients do when they are told to.
+async fn persistently(mut attempt: impl AsyncFnMut() -> ErrorCode) {
+    for _ in 0..2_000 {
+        let code = attempt().await;
+        match code {
+            ErrorCode::None => return,
+            _ if code.retriable() => tokio::time::sleep(Duration::from_millis(1)).await,
+            code => panic!("{code}"),
+        }
+    }
+    panic!("in vain");
+}
+
+/// The disk is full for a moment at every step in turn. Whatever was lost is done again, and nothing is done twice or in
+/// part: what follows from a lost record is lost, too.
+#[tokio::test]
+async fn a_full_disk_at_any_step_neither_loses_nor_tears_a_transaction() {
+    for first_protocol in [false, true] {
+        for (after, times) in (0..14).flat_map(|after| [(after, 1), (after, 3)]) {
+            let broker = TestBroker::with_single_entries().await;
+            broker.create_topic("t", 2, &[]).await;
+            let mut p = Producer {
+                first_protocol,
+                ..Producer::start(&broker, "p").await
+            };
+            assert_eq!(p.commit_offset(&broker, "g", 1).await, ErrorCode::None);
+            p.end(&broker, true).await;
+            broker.disk.fail(Op::Write, ".wal", after, times, enospc);
+            for (round, commit) in [true, false, true].into_iter().enumerate() {
+                for partition in [0, 1] {
+                    if first_protocol {
+                        persistently(async || p.add(&broker, "t", partition).await).await;
+                    }
+                    let value = format!("{round}");
+                    persistently(async || {
+                        let sent = p.try_send(&broker, "t", partition, &value).await;
+                        sent.err().unwrap_or(ErrorCode::None)
+                    })
+                    .await;
+                }
+                let at = round as i64 + 2;
+                persistently(async || p.commit_offset(&broker, "g", at).await).await;
+                persistently(async || p.try_end(&broker, commit).await).await;
+            }
+            let when = format!("{times} failures after {after} writes, v1 {first_protocol}");
+            eventually(&broker, is_over).await;
+            for partition in [0, 1] {
+                assert_eq!(committed(&broker, partition).await, ["0", "2"], "{when}");
+            }
+            assert_eq!(offset(&broker, "g", true).await, Ok(4), "{when}");
+            let broker = broker.lose_power(Survives::Nothing).await;
+            eventually(&broker, is_over).await;
+            for partition in [0, 1] {
+                assert_eq!(committed(&broker, partition).await, ["0", "2"], "{when}");
+            }
+            assert_eq!(offset(&broker, "g", true).await, Ok(4), "{when}");
+        }
+    }
 }

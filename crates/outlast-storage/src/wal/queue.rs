@@ -73,6 +73,8 @@ pub(crate) struct Queue {
     closed: Option<AppendError>,
     /// Bytes of batches that wait or are being written.
     bytes: usize,
+    /// How often appends were taken back.
+    losses: u64,
     max_group_bytes: usize,
     pub(crate) cache: CacheBudget,
 }
@@ -90,6 +92,7 @@ impl Sequencer {
                 newest: None,
                 closed: None,
                 bytes: 0,
+                losses: 0,
                 max_group_bytes,
                 cache: CacheBudget::new(cache_bytes),
             }),
@@ -191,6 +194,15 @@ impl Queue {
             .partition(|group| group.control && !control);
         self.groups = kept;
         taken.into()
+    }
+
+    pub(crate) fn losses(&self) -> u64 {
+        self.losses
+    }
+
+    /// Appends are being taken back.
+    pub(crate) fn count_loss(&mut self) {
+        self.losses += 1;
     }
 
     /// `bytes` left the queue, written or not.

@@ -347,6 +347,7 @@ impl WriterCore {
     fn fall_back(&mut self, group: Group, error: AppendError) {
         let for_good = !matches!(error, AppendError::Full);
         let mut queue = self.shared.sequencer.lock();
+        queue.count_loss();
         let mut failed = match group.control && !for_good {
             true => Vec::new(),
             false => queue.take_all(for_good),
