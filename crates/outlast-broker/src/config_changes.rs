@@ -6,7 +6,8 @@ use std::sync::Arc;
 use outlast_protocol::{ErrorCode, Str};
 
 use crate::broker::Broker;
-use crate::broker_config::{BrokerConfig, BrokerKey, NODE_ID};
+use crate::broker_config::{BrokerConfig, NODE_ID};
+use crate::broker_key::BrokerKey;
 use crate::config_definition::{ConfigError, list};
 use crate::config_values::{GroupValues, TopicValues, broker_synonyms};
 use crate::error::ApiError;

@@ -4,7 +4,8 @@
 //! the topic's or group's own  >  this node's dynamic  >  all nodes' dynamic  >  given at start  >  the built-in default
 //! ```
 
-use crate::broker_config::{BrokerConfig, BrokerKey, NODE_ID};
+use crate::broker_config::{BrokerConfig, NODE_ID};
+use crate::broker_key::BrokerKey;
 use crate::config_definition::ConfigDefinition;
 use crate::group_config;
 use crate::metadata::MetadataImage;

@@ -31,7 +31,7 @@ use tokio::task::AbortHandle;
 use tracing::warn;
 use uuid::Uuid;
 
-use crate::group::{Effects, Group, GroupConfig, GroupId, GroupState, Groups, MemberId};
+use crate::group::{Departure, Effects, Group, GroupConfig, GroupState, Groups};
 use crate::random::Random;
 pub(crate) use hash::shard_of;
 use shard::{Shard, ShardError, World};
@@ -83,7 +83,7 @@ pub struct GroupCoordinator {
 }
 
 /// Members that have left share groups, or were removed from them.
-pub type Departures = UnboundedReceiver<(GroupId, MemberId)>;
+pub type Departures = UnboundedReceiver<Departure>;
 
 impl GroupCoordinator {
     /// Reads the groups of all partitions of `__consumer_offsets`, whose topic id and number of

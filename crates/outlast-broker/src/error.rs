@@ -58,8 +58,8 @@ pub enum CloseConnection {
 pub struct ApiError {
     pub code: ErrorCode,
     pub message: Option<String>,
-    /// The record of a batch that is to blame, where it is one.
-    pub record: Option<usize>,
+    /// The records of a batch that are to blame, where it is records.
+    pub records: Vec<usize>,
 }
 
 impl ApiError {
@@ -67,7 +67,7 @@ impl ApiError {
         Self {
             code,
             message: Some(message.into()),
-            record: None,
+            records: Vec::new(),
         }
     }
 
@@ -82,7 +82,7 @@ impl From<ErrorCode> for ApiError {
         Self {
             code,
             message: None,
-            record: None,
+            records: Vec::new(),
         }
     }
 }
@@ -139,18 +139,17 @@ impl From<BatchError> for ApiError {
             BatchError::LegacyFormat { .. } => ErrorCode::InvalidRecord,
         };
         Self {
-            record: record_to_blame(&error),
+            records: records_to_blame(&error),
             ..Self::new(code, error.to_string())
         }
     }
 }
 
-fn record_to_blame(error: &BatchError) -> Option<usize> {
+fn records_to_blame(error: &BatchError) -> Vec<usize> {
     match error {
-        BatchError::Invalid(
-            InvalidRecord::KeyMissing { index } | InvalidRecord::Structure { index, .. },
-        ) => Some(*index),
-        _ => None,
+        BatchError::Invalid(InvalidRecord::KeysMissing { indexes }) => indexes.clone(),
+        BatchError::Invalid(InvalidRecord::Structure { index, .. }) => vec![*index],
+        _ => Vec::new(),
     }
 }
 

@@ -53,7 +53,7 @@ use outlast_records::Timestamp;
 pub use classic::{Group, GroupState};
 pub(crate) use commit::commit_error;
 pub use config::GroupConfig;
-pub use effects::{Effects, Reply, RequestToken, TimerChange, TimerEvent, TimerKey};
+pub use effects::{Departure, Effects, Reply, RequestToken, TimerChange, TimerEvent, TimerKey};
 pub(crate) use fetch::NO_OFFSET;
 pub use ids::{GenerationId, GroupId, InstanceId, MemberId};
 pub use join::Join;

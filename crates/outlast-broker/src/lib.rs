@@ -11,6 +11,7 @@
 mod authorized_operations;
 mod broker;
 mod broker_config;
+mod broker_key;
 mod config_changes;
 mod config_definition;
 mod config_values;
@@ -47,7 +48,8 @@ mod transactions;
 pub mod txn;
 
 pub use broker::Broker;
-pub use broker_config::{BrokerConfig, BrokerKey, NODE_ID};
+pub use broker_config::{BrokerConfig, NODE_ID};
+pub use broker_key::BrokerKey;
 pub use config_definition::{ConfigDefinition, ConfigError, ConfigKind, Effect};
 pub use connection::{ClientSoftware, Connection};
 pub use dispatch::{served_apis, served_versions};

@@ -28,6 +28,11 @@
 //! Where a message is done without any of this (there is none at the offset, it isn't for this
 //! group, its id was processed, it expired and the group drops such, it was purged) it goes to Done
 //! at once.
+//!
+//! What it costs, measured by `cargo bench --bench queues`: a delivery and its acknowledgement 1 µs
+//! whether of 1 message or 500 in a row, in key order 1 µs a message; a million scheduled messages
+//! 18 MB; a run of offsets in one state 75 bytes, so that a million messages of which each is in
+//! another state than its neighbour take 75 MB; a message in a lane 70 bytes; a processed id 52.
 
 mod acknowledge;
 mod acquire;

@@ -1,5 +1,7 @@
 //! What the server's HTTP side asks of the broker about topics and time, without a request of Kafka's protocol.
 
+use std::sync::Arc;
+
 use outlast_protocol::Str;
 use outlast_records::Timestamp;
 use uuid::Uuid;
@@ -14,8 +16,9 @@ pub struct TopicSummary {
     pub partitions: i32,
     /// The largest batch that the topic takes.
     pub max_message_bytes: usize,
-    /// A message whose id was there before isn't stored again, so that a batch may lose some of its messages.
-    pub deduplicates: bool,
+    /// A message whose id, in the header of this name, was in its partition before isn't stored again, so that a batch
+    /// may lose some of its messages.
+    pub dedupe_header: Option<Arc<str>>,
     /// Records that can be read.
     pub records: u64,
 }
@@ -50,7 +53,7 @@ fn summary(topic: &Topic) -> TopicSummary {
         id: topic.id,
         partitions: i32::try_from(topic.partitions().len()).unwrap_or(i32::MAX),
         max_message_bytes: topic.config.max_message_bytes,
-        deduplicates: topic.config.messages.dedupe.is_some(),
+        dedupe_header: topic.config.messages.dedupe.as_ref().map(|dedupe| dedupe.header.clone()),
         records: lengths.sum(),
     }
 }

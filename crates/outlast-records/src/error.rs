@@ -83,8 +83,9 @@ pub enum InvalidRecord {
     TransactionWithoutProducer,
     #[error("record {index}: {what}")]
     Structure { index: usize, what: &'static str },
-    #[error("record {index} has no key, and this topic is compacted")]
-    KeyMissing { index: usize },
+    /// All of them: a producer fails these records with their own error and sends nothing twice.
+    #[error("this topic is compacted, and {} of the batch's records have no key", indexes.len())]
+    KeysMissing { indexes: Vec<usize> },
     #[error("its records end {0} bytes before the batch does")]
     TrailingBytes(usize),
 }

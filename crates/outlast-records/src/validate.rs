@@ -98,9 +98,9 @@ fn check_timestamps(batch: &CheckedBatch, rules: &ProduceRules) -> Result<(), Ba
 
 fn check_keys(batch: &CheckedBatch, rules: &ProduceRules) -> Result<(), BatchError> {
     let summary = RecordSummary::of(batch.bytes(), rules.max_decompressed_bytes)?;
-    match summary.first_without_key {
-        Some(index) => Err(InvalidRecord::KeyMissing { index }.into()),
-        None => Ok(()),
+    match summary.without_key {
+        indexes if indexes.is_empty() => Ok(()),
+        indexes => Err(InvalidRecord::KeysMissing { indexes }.into()),
     }
 }
 
@@ -120,14 +120,14 @@ impl ProduceRules {
 }
 
 /// What only the records themselves can tell about a batch.
-#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct RecordSummary {
     pub count: usize,
     /// Of the records that have a timestamp.
     pub min_timestamp: Option<Timestamp>,
     pub max_timestamp: Option<Timestamp>,
-    /// Index of the first record with a null key.
-    pub first_without_key: Option<usize>,
+    /// Indexes of the records with a null key.
+    pub without_key: Vec<usize>,
 }
 
 impl RecordSummary {
@@ -143,8 +143,8 @@ impl RecordSummary {
                 };
                 summary.max_timestamp = summary.max_timestamp.max(Some(record.timestamp));
             }
-            if record.key.is_none() && summary.first_without_key.is_none() {
-                summary.first_without_key = Some(summary.count);
+            if record.key.is_none() {
+                summary.without_key.push(summary.count);
             }
             summary.count += 1;
         }

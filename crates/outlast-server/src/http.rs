@@ -57,8 +57,9 @@ use routes::Reached;
 
 /// A worker that waits has one; the limit keeps HTTP from taking the brokers' file descriptors.
 const MAX_CONNECTIONS: usize = 2_000;
-/// A client must have sent its request's head by then, and an idle connection ends.
-const HEAD_DEADLINE: Duration = Duration::from_secs(10);
+/// A client must have sent its request's head by then, and an idle connection ends: later than those of the usual clients
+/// and proxies, which would otherwise find out with a request that they can't repeat.
+const HEAD_DEADLINE: Duration = Duration::from_secs(75);
 
 const PROMETHEUS_TEXT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 

@@ -33,6 +33,7 @@ use publishers::Publishers;
 use crate::clock::monotonic_ns;
 use crate::crash::{Fault, lose_tail};
 use crate::queue_api::{ApiError, QueueApi};
+use crate::report::Promises;
 use crate::server::Server;
 
 pub type Report = crate::report::Report<Promise>;
@@ -57,7 +58,7 @@ const SHARE_WORKERS: usize = 2;
 const RATE: u32 = 700;
 const LEAST_TIME: Duration = Duration::from_secs(8);
 const LEAST_BROKER_KILLS: usize = 3;
-const READY_LIMIT: Duration = Duration::from_secs(60);
+const READY_LIMIT: Duration = Duration::from_secs(30);
 /// How long the workers may need for what is left after the last kill.
 const DRAIN_LIMIT: Duration = Duration::from_secs(120);
 
@@ -117,6 +118,8 @@ pub fn run(options: &Options) -> Result<Report> {
         Err(error) if report.all_kept() => Err(error),
         Err(error) => {
             println!("the run ended early: {error:#}");
+            // What was not looked at can't be called kept.
+            Promise::ALL.iter().for_each(|&it| report.unchecked(it));
             Ok(report)
         }
         Ok(()) => Ok(report),
@@ -166,7 +169,10 @@ impl Run<'_> {
         crew.stop()?;
         self.is_last = true;
         self.crash_broker()?;
-        self.look_again()?;
+        self.look_again().inspect_err(|error| {
+            let what = format!("after the last kill: {error:#}");
+            self.shared.broken(Promise::RestartsAlone, what);
+        })?;
         read_back::read(&self.server.bootstrap(), &self.shared)?;
         if self.options.plant == Some(Fault::DroppedRecord) {
             self.shared.facts().stored.pop();
@@ -344,6 +350,11 @@ impl Run<'_> {
             tried(Verb::NotNow),
             tried(Verb::Reject),
             facts.dead.len(),
+        ));
+        let of_session = |it: &&facts::Delivery| facts.workers[it.worker].has_session;
+        report.note(format!(
+            "{} of the deliveries to Kafka share consumers",
+            facts.deliveries.iter().filter(of_session).count(),
         ));
         report.note(format!(
             "{} kills of the broker, {} of {} workers",

@@ -1,11 +1,15 @@
-//! The client commands: they speak Kafka's protocol and work against any Kafka-compatible broker.
+//! The client commands. Most speak Kafka's protocol and work against any Kafka-compatible broker; `queue` and `dlq` use
+//! Outlast's HTTP API.
 
 mod bench;
 mod consume;
+mod dlq;
 mod group;
+mod http;
 mod log;
 mod output;
 mod produce;
+mod queue;
 mod record_format;
 mod target;
 mod topic;
@@ -28,6 +32,10 @@ pub enum ClientCommand {
     Consume(consume::ConsumeArgs),
     /// List and describe consumer groups, see their lag, reset their offsets
     Group(group::GroupArgs),
+    /// Create and watch queues, send and receive messages (Outlast only, over HTTP)
+    Queue(queue::QueueArgs),
+    /// Look at dead letters, send them back, drop them (Outlast only, over HTTP)
+    Dlq(dlq::DlqArgs),
     /// Look into a data directory while no broker uses it
     Log(log::LogArgs),
     /// Measure throughput and latency of any Kafka broker
@@ -41,6 +49,8 @@ impl ClientCommand {
             Self::Produce(args) => wait_for(produce::run(args)),
             Self::Consume(args) => wait_for(consume::run(args)),
             Self::Group(args) => wait_for(group::run(args)),
+            Self::Queue(args) => queue::run(args),
+            Self::Dlq(args) => dlq::run(args),
             Self::Log(args) => log::run(args),
             Self::Bench(args) => bench::run(args),
         };

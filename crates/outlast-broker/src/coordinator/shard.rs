@@ -11,8 +11,7 @@ use tokio::sync::mpsc::UnboundedSender;
 pub(super) use crate::shard::{ShardError, Ticket};
 
 use crate::group::{
-    Effects, GroupConfig, GroupId, GroupRecord, Groups, MemberId, RecordError, Reply, TimerEvent,
-    TimerKey,
+    Departure, Effects, GroupConfig, GroupRecord, Groups, RecordError, Reply, TimerEvent, TimerKey,
 };
 use crate::shard::{Asked, Form, Machine};
 
@@ -23,7 +22,7 @@ pub(super) type Shard = crate::shard::Shard<Groups>;
 pub struct World {
     pub(super) config: Arc<GroupConfig>,
     /// Hears of members that have left share groups.
-    pub(super) departures: UnboundedSender<(GroupId, MemberId)>,
+    pub(super) departures: UnboundedSender<Departure>,
 }
 
 /// A reply, and what it must wait for.

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::shard::ShardError;
 use super::{GroupClient, GroupCoordinator};
 use crate::error::ApiError;
-use crate::group::{ShareHeartbeat, SubscribedTopic};
+use crate::group::{Groups, MemberId, ShareHeartbeat, SubscribedTopic};
 use crate::group_config::ShareSettings;
 
 impl GroupCoordinator {
@@ -92,6 +92,15 @@ impl GroupCoordinator {
         self.shard(name)
             .peek(|groups| groups.share_group(name).is_some())
             .map_err(ShardError::code)
+    }
+
+    /// Not so while the groups are loaded.
+    pub fn is_share_member(&self, group: &str, member: &MemberId) -> bool {
+        let is_member = |groups: &Groups| {
+            let group = groups.share_group(group);
+            group.is_some_and(|group| group.member(member).is_some())
+        };
+        self.shard(group).peek(is_member).unwrap_or(false)
     }
 
     /// Forgets an empty group. Its queues must be gone already.

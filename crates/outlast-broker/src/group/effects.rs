@@ -16,8 +16,16 @@ pub struct Effects {
     pub records: Vec<GroupRecord>,
     pub replies: Vec<(RequestToken, Reply)>,
     pub timers: Vec<TimerChange>,
-    /// Members of share groups that are gone: what they held is free.
-    pub departed: Vec<(GroupId, MemberId)>,
+    /// Members of share groups that are gone.
+    pub departed: Vec<Departure>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Departure {
+    pub group: GroupId,
+    pub member: MemberId,
+    /// It said so itself, and may have last words for its queues. Otherwise it was not heard of for too long.
+    pub left: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]

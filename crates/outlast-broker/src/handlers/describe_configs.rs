@@ -10,7 +10,7 @@ use outlast_protocol::messages::{DescribeConfigsRequest, DescribeConfigsResponse
 use outlast_protocol::{ErrorCode, Str};
 
 use crate::broker::Broker;
-use crate::broker_config::BrokerKey;
+use crate::broker_key::BrokerKey;
 use crate::config_changes::{BROKER, GROUP, TOPIC, broker_name, unknown_resource_type};
 use crate::config_definition::ConfigDefinition;
 use crate::config_values::{ConfigSource, GroupValues, Synonym, TopicValues, broker_synonyms};

@@ -155,14 +155,14 @@ fn fail(answer: &mut PartitionProduceResponse, error: ApiError) {
     answer.error_code = error.code.code();
     answer.error_message = error.text();
     answer.base_offset = -1;
-    let record = error.record.and_then(|index| i32::try_from(index).ok());
-    answer.record_errors = record
-        .map(|batch_index| BatchIndexAndErrorMessage {
-            batch_index,
-            batch_index_error_message: error.text(),
+    let text = error.text();
+    let record = |index: &usize| {
+        Some(BatchIndexAndErrorMessage {
+            batch_index: i32::try_from(*index).ok()?,
+            batch_index_error_message: text.clone(),
         })
-        .into_iter()
-        .collect();
+    };
+    answer.record_errors = error.records.iter().filter_map(record).collect();
 }
 
 fn unacknowledged(response: &ProduceResponse) -> Option<CloseConnection> {

@@ -143,6 +143,11 @@ impl Times {
         self.0.len()
     }
 
+    #[cfg(test)]
+    pub fn bytes(&self) -> usize {
+        self.0.capacity() * size_of::<Reverse<(Timestamp, Offset)>>()
+    }
+
     fn next(&self) -> Option<Timestamp> {
         self.0.peek().map(|Reverse((at, _))| *at)
     }

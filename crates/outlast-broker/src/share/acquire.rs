@@ -91,31 +91,24 @@ impl Found {
         partitions: &mut Vec<PartitionId>,
         limits: &AcquireLimits,
     ) {
-        let mut failed = Vec::new();
-        for id in partitions.iter() {
-            let max_records = limits.max_records.saturating_sub(self.records);
-            let max_bytes = limits.max_bytes.saturating_sub(self.bytes);
-            if max_records == 0 || max_bytes == 0 {
-                break;
-            }
-            let limits = ReceiveLimits {
-                max_records,
-                max_bytes,
-                whole_batches: limits.whole_batches,
-                lock: None,
-            };
-            match queues.receive(group, worker, *id, limits).await {
-                Ok(received) => self.add(*id, received),
+        let left = ReceiveLimits {
+            max_records: limits.max_records.saturating_sub(self.records),
+            max_bytes: limits.max_bytes.saturating_sub(self.bytes),
+            whole_batches: limits.whole_batches,
+            lock: None,
+        };
+        for (id, received) in queues.receive_all(group, worker, partitions, left).await {
+            match received {
+                Ok(received) => self.add(id, received),
                 Err(ErrorCode::CoordinatorLoadInProgress | ErrorCode::CoordinatorNotAvailable) => {
                     self.loading = true;
                 }
                 Err(code) => {
-                    failed.push(*id);
-                    self.partitions.push((*id, Err(code)));
+                    partitions.retain(|other| *other != id);
+                    self.partitions.push((id, Err(code)));
                 }
             }
         }
-        partitions.retain(|id| !failed.contains(id));
     }
 
     fn add(&mut self, id: PartitionId, received: Received) {

@@ -102,14 +102,15 @@ async fn errors_have_their_codes_and_offset_minus_one() {
 }
 
 #[tokio::test]
-async fn the_record_to_blame_is_named() {
+async fn every_record_to_blame_is_named() {
     let broker = TestBroker::start().await;
     broker
         .create_topic("t", 1, &[("cleanup.policy", "compact")])
         .await;
     let batch = Batch::new(Compression::None)
-        .record(START, Some("k"), "a")
-        .record(START, None, "b");
+        .record(START, None, "a")
+        .record(START, Some("k"), "b")
+        .record(START, None, "c");
     let answer = broker.produce("t", 0, batch.bytes()).await;
     assert_eq!(
         answer
@@ -117,7 +118,7 @@ async fn the_record_to_blame_is_named() {
             .iter()
             .map(|record| record.batch_index)
             .collect::<Vec<_>>(),
-        [1]
+        [0, 2]
     );
 }
 

@@ -174,7 +174,10 @@ fn compacted_topics_need_keys() {
         produced(&batch, &RULES).unwrap();
         assert_eq!(
             produced(&batch, &compacted),
-            Err(InvalidRecord::KeyMissing { index: 1 }.into())
+            Err(InvalidRecord::KeysMissing {
+                indexes: vec![1, 2]
+            }
+            .into())
         );
     }
 }

@@ -151,7 +151,6 @@ async fn grow(api: &Api, name: &str, have: i32, want: Option<i32>) -> Result<(),
             name: name.into(),
             count: want,
             assignments: None,
-            ..Default::default()
         }],
         timeout_ms: TIMEOUT_MS,
         validate_only: false,

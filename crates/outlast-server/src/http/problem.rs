@@ -117,10 +117,6 @@ impl Problem {
         StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
-    pub(crate) fn is(&self, kind: Kind) -> bool {
-        self.kind.ends_with(kind.parts().1)
-    }
-
     pub(crate) fn detail(&self) -> &str {
         &self.detail
     }
@@ -132,7 +128,7 @@ impl IntoResponse for Problem {
         let mut response = (self.status(), body).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
-        if self.is(Kind::Unavailable) {
+        if self.status() == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response

@@ -74,6 +74,13 @@ struct Worker {
     slow: Vec<(Received, Letter, u64)>,
 }
 
+/// Messages of which the same is said, in one request.
+struct Group {
+    verb: Verb,
+    delay: Option<u64>,
+    messages: Vec<(Received, Letter)>,
+}
+
 /// What is to be done with a message now.
 enum Plan {
     Settle(Verb, Option<u64>),
@@ -124,15 +131,18 @@ impl Worker {
         // Work takes a moment, in which worker and broker can die.
         tokio::time::sleep(Duration::from_millis(self.rng.u64(0..15))).await;
 
-        let mut groups: Vec<(Verb, Option<u64>, Vec<(Received, Letter)>)> = Vec::new();
+        let mut groups: Vec<Group> = Vec::new();
         for (message, letter) in letters {
             match plan(&letter, message.delivery_count) {
                 Plan::Settle(verb, delay) => {
-                    let same =
-                        |group: &&mut (Verb, Option<u64>, _)| (group.0, group.1) == (verb, delay);
-                    match groups.iter_mut().find(same) {
-                        Some(group) => group.2.push((message, letter)),
-                        None => groups.push((verb, delay, vec![(message, letter)])),
+                    let is_same = |group: &&mut Group| (group.verb, group.delay) == (verb, delay);
+                    match groups.iter_mut().find(is_same) {
+                        Some(group) => group.messages.push((message, letter)),
+                        None => groups.push(Group {
+                            verb,
+                            delay,
+                            messages: vec![(message, letter)],
+                        }),
                     }
                 }
                 Plan::Hold => {
@@ -143,8 +153,8 @@ impl Worker {
                 Plan::Forget => {}
             }
         }
-        for (verb, delay, messages) in groups {
-            self.settle(verb, delay, &messages).await;
+        for group in groups {
+            self.settle(group.verb, group.delay, &group.messages).await;
         }
     }
 

@@ -71,7 +71,7 @@ impl Falsification {
     /// Falsifies one observation; nothing when the run made none of that kind.
     pub fn falsify(self, facts: &mut Facts, rng: &mut fastrand::Rng) -> Option<()> {
         match self {
-            Falsification::MessageLost => drop(take(&mut facts.stored, rng)?),
+            Falsification::MessageLost => lose(&mut facts.stored, rng)?,
             Falsification::MessageStoredTwice => {
                 let mut again = facts.stored.get(index(facts.stored.len(), rng)?)?.clone();
                 again.offset += 1_000_000;
@@ -83,7 +83,7 @@ impl Falsification {
                     .deliveries
                     .retain(|delivery| delivery.number != of.number);
             }
-            Falsification::DeadLetterLost => drop(take(&mut facts.dead, rng)?),
+            Falsification::DeadLetterLost => lose(&mut facts.dead, rng)?,
             Falsification::DeadLetterTwice => {
                 let again = facts.dead.get(index(facts.dead.len(), rng)?)?.clone();
                 facts.dead.push(again);
@@ -195,9 +195,10 @@ fn index(length: usize, rng: &mut fastrand::Rng) -> Option<usize> {
     (length > 0).then(|| rng.usize(..length))
 }
 
-fn take<T>(from: &mut Vec<T>, rng: &mut fastrand::Rng) -> Option<T> {
+fn lose<T>(from: &mut Vec<T>, rng: &mut fastrand::Rng) -> Option<()> {
     let at = index(from.len(), rng)?;
-    Some(from.swap_remove(at))
+    from.swap_remove(at);
+    Some(())
 }
 
 fn pick(

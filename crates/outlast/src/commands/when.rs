@@ -57,6 +57,14 @@ impl FromStr for Place {
     }
 }
 
+/// A time as [`Place`] reads it, in milliseconds since the epoch.
+pub fn moment(text: &str) -> Result<i64, String> {
+    match text.parse() {
+        Ok(Place::Time(ms)) => Ok(ms),
+        _ => Err("expected a time (2026-01-31T12:00:00Z, @1769860800 in seconds) or how long ago (15m, 2h, 3d)".to_owned()),
+    }
+}
+
 pub fn millis(time: SystemTime) -> i64 {
     let since = time.duration_since(SystemTime::UNIX_EPOCH);
     since.map_or(0, |since| {

@@ -33,7 +33,7 @@ pub const HTTP_LISTEN: Key = Key {
     section: Section::Basics,
     kind: Kind::Addresses { may_be_off: true },
     default: "localhost:9644",
-    help: "Where /healthz, /readyz and /metrics are served.",
+    help: "Where the queue API, /healthz, /readyz and /metrics are served. Whoever reaches it can do everything.",
 };
 
 pub const DATA: Key = Key {

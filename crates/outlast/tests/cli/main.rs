@@ -7,6 +7,7 @@ mod bench;
 mod group;
 mod help;
 mod log;
+mod queue;
 mod records;
 mod resilience;
 mod topic;
@@ -39,7 +40,8 @@ impl Cluster {
         let mut command = outlast(self.path());
         command
             .args(arguments)
-            .env("OUTLAST_BOOTSTRAP", self.broker.kafka.to_string());
+            .env("OUTLAST_BOOTSTRAP", self.broker.kafka.to_string())
+            .env("OUTLAST_HTTP", format!("http://{}", self.broker.http));
         command
     }
 

@@ -19,8 +19,8 @@ use super::records::{by_topic, target_record};
 use super::{Assignment, ShareGroup, ShareMember, ShareRecord, assignor};
 use crate::error::ApiError;
 use crate::group::{
-    Effects, GroupConfig, GroupId, GroupRecord, Groups, MAX_NAME_BYTES, MemberId, TimerEvent,
-    TimerKey, detached,
+    Departure, Effects, GroupConfig, GroupId, GroupRecord, Groups, MAX_NAME_BYTES, MemberId,
+    TimerEvent, TimerKey, detached,
 };
 use crate::group_config::ShareSettings;
 
@@ -126,7 +126,7 @@ impl Groups {
                 now,
                 fx,
             };
-            turn.remove_member(member);
+            turn.remove_member(member, false);
         }
     }
 
@@ -213,7 +213,7 @@ impl ShareTurn<'_> {
         if self.group.member(id).is_none() {
             return Err(self.unknown_member(id));
         }
-        self.remove_member(id);
+        self.remove_member(id, true);
         Ok(ShareGroupHeartbeatResponse {
             member_id: Some(id.wire()),
             member_epoch: LEAVE,
@@ -377,14 +377,18 @@ impl ShareTurn<'_> {
     }
 
     /// The assignment without the member is made when one of the others is next heard of.
-    fn remove_member(&mut self, id: &MemberId) {
+    fn remove_member(&mut self, id: &MemberId, left: bool) {
         self.emit(ShareRecord::MemberAssignment(id.clone(), None));
         self.emit(ShareRecord::MemberTarget(id.clone(), None));
         self.emit(ShareRecord::Member(id.clone(), None));
         self.bump_epoch(self.group.metadata_hash);
         let key = TimerKey::Member(self.group.id.clone(), id.clone());
         self.fx.cancel(key);
-        self.fx.departed.push((self.group.id.clone(), id.clone()));
+        self.fx.departed.push(Departure {
+            group: self.group.id.clone(),
+            member: id.clone(),
+            left,
+        });
     }
 
     fn start_session(&mut self, id: &MemberId, timeout: Duration) {

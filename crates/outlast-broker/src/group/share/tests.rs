@@ -98,7 +98,7 @@ impl Harness {
                 }
             }
         }
-        let departed = fx.departed.iter().map(|(_, member)| member.to_string());
+        let departed = fx.departed.iter().map(|gone| gone.member.to_string());
         self.departed.extend(departed);
         self.records.extend(fx.records);
         let replayed = self.replayed(&self.records);

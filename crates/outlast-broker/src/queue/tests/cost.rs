@@ -44,6 +44,29 @@ fn a_lock_names_a_new_timer_only_when_it_must() {
     assert_eq!(named, 1);
 }
 
+#[test]
+fn a_million_scheduled_messages_take_less_than_20_megabytes() {
+    const MILLION: i64 = 1_000_000;
+    let mut h = Harness::new();
+    for first in (0..MILLION).step_by(50_000) {
+        let to = first + 50_000;
+        let messages: Vec<_> = (first..to)
+            .map(|offset| Scanned {
+                due: Some(Timestamp(T0 + 1 + offset * 7_919 % 86_400_000)),
+                ..Scanned::plain(Offset(offset))
+            })
+            .collect();
+        let (from, to) = (Offset(first), Offset(to));
+        h.run_unchecked(|q, turn| q.scanned(&queue_id(0), from, to, &messages, turn));
+    }
+    assert_eq!(h.queue().runs.len(), 1);
+    assert_eq!(h.numbers().delayed, MILLION as u64);
+    assert!(h.queue().derived.scheduled.bytes() < 20_000_000);
+    // Nothing of it is in the log, and a plan doesn't look at each.
+    assert_eq!(h.log.len(), 1);
+    assert!(h.plan(500).redeliver.is_empty());
+}
+
 fn changes(h: &Harness) -> usize {
     let changes = h.records.iter().map(|record| match record {
         QueueRecord::State { changes, .. } => changes.len(),

@@ -26,7 +26,7 @@ fn a_message_that_failed_too_often_dies_with_its_story() {
             last_worker: Worker::from("c"),
         }),
     };
-    assert_eq!(h.dying(), [story.clone()]);
+    assert_eq!(h.dying(), std::slice::from_ref(&story));
     assert_eq!(h.numbers().start, Offset(0), "held back until it is moved");
     assert_eq!(h.acquire("a", 1), []);
     // The story survives, and the new process hears of it.

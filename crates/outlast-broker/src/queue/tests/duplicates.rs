@@ -87,7 +87,7 @@ fn an_id_is_forgotten_after_the_window_or_when_there_are_too_many() {
     work_off(&mut h);
     h.pass(9_999);
     h.scan(2, &[with_id(1, 7)]);
-    assert_eq!(work_off(&mut h), [0i64; 0]);
+    assert!(work_off(&mut h).is_empty());
     h.pass(1);
     h.scan(3, &[with_id(2, 7)]);
     assert_eq!(work_off(&mut h), [2]);

@@ -40,6 +40,20 @@ fn locks_counts_and_delays_are_what_they_were() {
 }
 
 #[test]
+fn what_can_be_delivered_again_must_be_scanned_again_first() {
+    let mut h = Harness::new();
+    h.scan_plain(2);
+    h.acquire("a", 2);
+    h.acknowledge("a", range(0, 1), not_now(0)).unwrap();
+    h.restart();
+    assert_eq!(h.acquire("a", 9), []);
+    h.scan_plain(1);
+    assert_eq!(h.acquire("a", 9), [(0, 1)]);
+    h.scan_plain(2);
+    assert_eq!(h.acquire("a", 9), [(1, 1)]);
+}
+
+#[test]
 fn timers_run_again() {
     let mut h = Harness::new();
     h.scan_plain(2);

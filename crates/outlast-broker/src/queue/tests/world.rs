@@ -183,14 +183,16 @@ impl World {
         }
         let lock = lock.unwrap_or(self.h.settings.lock).as_millis() as i64;
         assert_eq!(acquired, self.model.acquire(q, worker, held, max, lock));
+        for (offset, _) in &acquired {
+            self.check_lane(q, *offset);
+        }
         self.told.extend(
             acquired
                 .iter()
                 .map(|(offset, count)| ((q, *offset), *count)),
         );
         let whole_log = held.first.0 == 0 && held.last.0 >= LOG as i64 && max > 0;
-        let has_room = self.model.in_flight(q) < self.h.settings.max_locks;
-        if whole_log && acquired.is_empty() && has_room {
+        if whole_log && acquired.is_empty() {
             self.asleep[q] = true;
             self.h.woken.remove(&id);
         }

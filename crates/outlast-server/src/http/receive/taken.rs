@@ -59,7 +59,7 @@ async fn take_all(api: &Arc<Api>, found: &Found, wish: &Wish) -> Result<Taken, P
         worker: wish.worker.clone(),
         parts: Vec::new(),
     };
-    let mut left = ReceiveLimits {
+    let limits = ReceiveLimits {
         max_records: wish.max_messages,
         max_bytes: wish.max_bytes,
         whole_batches: false,
@@ -67,34 +67,23 @@ async fn take_all(api: &Arc<Api>, found: &Found, wish: &Wish) -> Result<Taken, P
     };
     let first = api.turn.fetch_add(1, Ordering::Relaxed);
     let count = found.partitions.max(1) as usize;
-    for step in 0..count {
-        let partition = PartitionId {
-            topic: found.topic,
-            index: ((first + step) % count) as i32,
-        };
-        let received = coordinator
-            .receive(&found.group, &wish.worker, partition, left)
-            .await;
+    let partition = |step| PartitionId {
+        topic: found.topic,
+        index: ((first + step) % count) as i32,
+    };
+    let partitions: Vec<PartitionId> = (0..count).map(partition).collect();
+    let received = coordinator.receive_all(&found.group, &wish.worker, &partitions, limits);
+    let mut failed = None;
+    for (partition, received) in received.await {
         match received {
-            Ok(received) if received.acquired.is_empty() => {}
-            Ok(received) => {
-                let bytes: usize = received.batches.iter().map(|batch| batch.len()).sum();
-                let records: i64 = received
-                    .acquired
-                    .iter()
-                    .map(|r| r.last.0 - r.first.0 + 1)
-                    .sum();
-                left.max_bytes = left.max_bytes.saturating_sub(bytes);
-                left.max_records = left.max_records.saturating_sub(records.max(0) as usize);
-                taken.parts.push((partition, received));
-            }
-            // What the partitions before gave is worth more than the error, which comes again.
-            Err(_) if !taken.is_empty() => break,
-            Err(error) => return Err(error.into()),
+            Ok(received) => taken.parts.push((partition, received)),
+            Err(code) => failed = failed.or(Some(code)),
         }
-        if left.max_records == 0 || left.max_bytes == 0 {
-            break;
-        }
+    }
+    // What some partitions gave is worth more than the error of another, which comes again.
+    match failed {
+        Some(code) if taken.is_empty() => return Err(code.into()),
+        Some(_) | None => {}
     }
     Ok(taken)
 }
