@@ -15,6 +15,7 @@ use crate::process;
 pub struct Broker {
     child: Child,
     pub port: u16,
+    http: u16,
     _data: TempDir,
 }
 
@@ -26,15 +27,20 @@ impl Broker {
             format!("--listen=127.0.0.1:{port}"),
             format!("--http-listen=127.0.0.1:{http}"),
         ];
-        Self::spawn(binary, name, port, &listen)
+        Self::spawn(binary, name, (port, http), &listen)
     }
 
     /// Starts `binary` the way a user does, on port 9092 of `localhost`.
     pub fn start_with_default_listeners(binary: &Path, name: &str) -> Result<Self> {
-        Self::spawn(binary, name, 9092, &[])
+        Self::spawn(binary, name, (9092, 9644), &[])
     }
 
-    fn spawn(binary: &Path, name: &str, port: u16, listen: &[String]) -> Result<Self> {
+    fn spawn(
+        binary: &Path,
+        name: &str,
+        (port, http): (u16, u16),
+        listen: &[String],
+    ) -> Result<Self> {
         let data = TempDir::new()?;
         let child = Command::new(binary)
             .arg("serve")
@@ -48,6 +54,7 @@ impl Broker {
         let mut broker = Self {
             child,
             port,
+            http,
             _data: data,
         };
         broker.await_port(Duration::from_secs(20))?;
@@ -56,6 +63,10 @@ impl Broker {
 
     pub fn bootstrap(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+
+    pub fn http(&self) -> String {
+        format!("http://127.0.0.1:{}", self.http)
     }
 
     fn await_port(&mut self, limit: Duration) -> Result<()> {

@@ -305,17 +305,32 @@ fn copy_of(language: Language) -> PathBuf {
 /// Copies the example and runs `build` in the copy, unless that has been done for these sources.
 fn install(language: Language, build: impl FnOnce(&Path) -> Result<String>) -> Result<PathBuf> {
     let source = workspace::root().join("examples").join(language.name());
-    let dir = copy_of(language);
+    install_copy(&source, &copy_of(language), &[], build)
+}
+
+/// The same for any folder of ours, with files from elsewhere beside it.
+pub fn install_copy(
+    source: &Path,
+    dir: &Path,
+    beside: &[&Path],
+    build: impl FnOnce(&Path) -> Result<String>,
+) -> Result<PathBuf> {
     let stamp = dir.join(".installed");
-    let wanted = contents(&source)?;
-    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
-        return Ok(dir);
+    let mut wanted = contents(source)?;
+    for path in beside {
+        wanted += &fs::read_to_string(path)?;
     }
-    copy(&source, &dir)?;
+    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
+        return Ok(dir.to_owned());
+    }
+    copy(source, dir)?;
+    for path in beside {
+        fs::copy(path, dir.join(path.file_name().context("a file has a name")?))?;
+    }
     let _ = fs::remove_file(&stamp);
-    build(&dir)?;
+    build(dir)?;
     fs::write(&stamp, wanted)?;
-    Ok(dir)
+    Ok(dir.to_owned())
 }
 
 /// All files of an example, concatenated: what decides whether an installation is current.
@@ -350,7 +365,8 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-fn step(name: &str, command: &mut Command, dir: &Path) -> Result<String> {
+/// Runs one command of an installation in its folder.
+pub fn step(name: &str, command: &mut Command, dir: &Path) -> Result<String> {
     let finished = process::run(name, command.current_dir(dir), INSTALL_LIMIT)?;
     Ok(finished
         .expect_success()

@@ -10,6 +10,7 @@ mod crash;
 mod dependencies;
 mod examples;
 mod first_contact;
+mod http_clients;
 mod process;
 mod tally;
 mod test;

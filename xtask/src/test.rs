@@ -12,7 +12,7 @@ use clap::Args;
 use crate::process::{self, Finished};
 use crate::tally::Tally;
 use crate::workspace::Build;
-use crate::{crash, examples, first_contact, tidy, workspace};
+use crate::{crash, examples, first_contact, http_clients, tidy, workspace};
 
 const BUILD_LIMIT: Duration = Duration::from_secs(25 * 60);
 
@@ -31,6 +31,7 @@ pub struct TestArgs {
 
 pub fn run(args: &TestArgs, tally: &mut Tally) -> Result<()> {
     let installations = (!args.quick).then(examples::start_installations);
+    let http_clients = (!args.quick).then(http_clients::start_installations);
 
     tally.section("formatting");
     cargo_check(
@@ -74,6 +75,9 @@ pub fn run(args: &TestArgs, tally: &mut Tally) -> Result<()> {
     tally.section("client programs");
     examples::test(&mut installations, tally);
     first_contact::test(tally);
+    if let Some(clients) = http_clients {
+        http_clients::test(clients, tally);
+    }
     tally.section("crash harness");
     crash::test(args.rounds, args.seed, tally);
     crash::test_queue(args.seed, tally);

@@ -1,8 +1,9 @@
-//! What the server's HTTP side asks of the broker about topics and time, without a request of Kafka's protocol.
+//! What the server's HTTP side asks of the broker about topics, members and time, without a request of Kafka's protocol.
 
 use std::sync::Arc;
 
 use outlast_protocol::Str;
+use outlast_protocol::messages::share_group_describe::Member;
 use outlast_records::Timestamp;
 use uuid::Uuid;
 
@@ -38,6 +39,22 @@ impl Broker {
         table.get_by_id(id).ok().map(|topic| topic.name.clone())
     }
 
+    /// How many members of a share group have partitions of a topic.
+    pub async fn share_group_members(&self, group: &str, topic: Uuid) -> usize {
+        let Some(groups) = self.opened_groups() else {
+            return 0;
+        };
+        let described = groups.share_group_describe(&[group.into()]).await;
+        let members = described.iter().flat_map(|group| &group.members);
+        let works = |member: &&Member| {
+            let parts = &member.assignment.topic_partitions;
+            parts
+                .iter()
+                .any(|part| part.topic_id == topic && !part.partitions.is_empty())
+        };
+        members.filter(works).count()
+    }
+
     /// The broker's wall clock.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
@@ -53,7 +70,12 @@ fn summary(topic: &Topic) -> TopicSummary {
         id: topic.id,
         partitions: i32::try_from(topic.partitions().len()).unwrap_or(i32::MAX),
         max_message_bytes: topic.config.max_message_bytes,
-        dedupe_header: topic.config.messages.dedupe.as_ref().map(|dedupe| dedupe.header.clone()),
+        dedupe_header: topic
+            .config
+            .messages
+            .dedupe
+            .as_ref()
+            .map(|dedupe| dedupe.header.clone()),
         records: lengths.sum(),
     }
 }

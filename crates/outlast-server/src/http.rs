@@ -51,7 +51,7 @@ use crate::metrics::ServerMetrics;
 use crate::queue_rates::QueueRates;
 use crate::server::Stage;
 pub(crate) use api::{Api, OWN_GROUPS};
-pub(crate) use in_process::InProcess;
+use in_process::InProcess;
 pub(crate) use problem::Problem;
 use routes::Reached;
 

@@ -14,13 +14,11 @@ use std::sync::Arc;
 
 use outlast_broker::Broker;
 use outlast_broker::queues::{QueueCounters, QueueStanding};
-use outlast_protocol::ErrorCode;
 use outlast_records::{Offset, PartitionId, Timestamp};
 use parking_lot::Mutex;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::http::InProcess;
 use crate::http::Problem;
 pub(crate) use sampler::Totals;
 pub(crate) use sampler::run;
@@ -35,7 +33,6 @@ const REDRIVE_GROUP: &str = "outlast.redrive";
 
 pub(crate) struct QueueRates {
     broker: Arc<Broker>,
-    kafka: InProcess,
     histories: Mutex<HashMap<String, History>>,
     workers: Arc<Workers>,
     /// The timestamp of the first message that is not done, as long as it is the first.
@@ -88,7 +85,6 @@ impl QueueView {
 impl QueueRates {
     pub(crate) fn new(broker: Arc<Broker>) -> Arc<Self> {
         Arc::new(Self {
-            kafka: InProcess::new(Arc::clone(&broker)),
             broker,
             histories: Mutex::default(),
             workers: Arc::default(),
@@ -125,7 +121,7 @@ impl QueueRates {
         let http = self.workers.count(group, topic, lock);
         let mut view = QueueView {
             dead: self.dead(group),
-            consumers: http + self.members(group, topic).await,
+            consumers: http + self.broker.share_group_members(group, topic).await as u64,
             oldest_age_ms: self.oldest_age(group, &partitions).await,
             ..QueueView::default()
         };
@@ -177,33 +173,6 @@ impl QueueRates {
             numbers.ready + numbers.delayed + numbers.in_flight + numbers.dying
         });
         live.sum()
-    }
-
-    /// Members of the share group that have partitions of the topic.
-    async fn members(&self, group: &str, topic: Uuid) -> u64 {
-        use outlast_protocol::ApiKey;
-        use outlast_protocol::messages::ShareGroupDescribeRequest;
-        if outlast_broker::served_versions(ApiKey::ShareGroupDescribe).is_none() {
-            return 0;
-        }
-        let request = ShareGroupDescribeRequest {
-            group_ids: vec![group.into()],
-            ..Default::default()
-        };
-        // A group without members is unknown to the request, which is no error here.
-        let Ok(response) = self.kafka.call(1, &request).await else {
-            return 0;
-        };
-        let groups = response.groups.iter();
-        let described = groups.filter(|group| group.error_code == ErrorCode::None.code());
-        let members = described.flat_map(|group| &group.members);
-        let working = members.filter(|member| {
-            let assigned = &member.assignment.topic_partitions;
-            assigned
-                .iter()
-                .any(|part| part.topic_id == topic && !part.partitions.is_empty())
-        });
-        working.count() as u64
     }
 
     async fn oldest_age(&self, group: &str, partitions: &[QueueStanding]) -> Option<i64> {

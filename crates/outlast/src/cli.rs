@@ -34,7 +34,7 @@ pub enum Command {
     #[command(after_help = SERVE_EXAMPLES)]
     Serve(Box<ServeArgs>),
     #[command(flatten)]
-    Client(ClientCommand),
+    Client(Box<ClientCommand>),
     /// Show what can be configured
     Config(ConfigArgs),
     /// Print a completion script for a shell

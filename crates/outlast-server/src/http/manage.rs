@@ -248,7 +248,8 @@ struct Deleted {
     topic_deleted: bool,
 }
 
-/// The group's state goes; the topic goes with the last queue on it, unless it is to be kept.
+/// The group's state goes, and with its last queue its settings, so that a new queue of that name is new. The topic goes
+/// with the last queue on it, unless it is to be kept.
 pub(crate) async fn delete(
     State(api): State<Arc<Api>>,
     mut address: Address,
@@ -257,6 +258,17 @@ pub(crate) async fn delete(
     let keep_topic = address.flag("keepTopic")?;
     address.finish()?;
     let found = api.find(wanted).await?;
+    let members = api.broker.share_group_members(&found.group, found.topic);
+    match members.await {
+        0 => {}
+        members => {
+            let detail = format!(
+                "{members} members of share group {} work on the queue; stop them first",
+                found.group
+            );
+            return Err(Problem::new(Kind::Conflict, detail));
+        }
+    }
     let coordinator = api.queues().await?;
     let is_on_topic = |group: &str| {
         let partitions = coordinator.partitions(group).unwrap_or_default();
@@ -269,6 +281,9 @@ pub(crate) async fn delete(
     coordinator
         .delete_offsets(&found.group, &[found.topic])
         .await?;
+    if coordinator.partitions(&found.group)?.is_empty() {
+        settings::forget_group(&api.kafka, &found.group).await?;
+    }
     api.rates.forget(&found.group, found.topic);
     let topic_deleted = !keep_topic && !is_shared;
     if topic_deleted {

@@ -121,6 +121,14 @@ pub(crate) async fn alter_group(
     alter(kafka, GROUP, group, changes, validate_only).await
 }
 
+/// Takes everything that was set for a group back to its default.
+pub(crate) async fn forget_group(kafka: &InProcess, group: &str) -> Result<(), Problem> {
+    let settings = describe(kafka, vec![resource(GROUP, group)]).await?;
+    let changed: Vec<String> = settings.changed.into_iter().collect();
+    let changes = Changes::new(&BTreeMap::new(), &changed)?;
+    alter_group(kafka, group, changes.group, false).await
+}
+
 async fn alter(
     kafka: &InProcess,
     resource_type: i8,
@@ -166,13 +174,23 @@ pub(crate) fn check(code: i16, message: Option<Str>) -> Result<(), Problem> {
 
 /// What holds for a queue now.
 pub(crate) async fn read(kafka: &InProcess, topic: &str, group: &str) -> Result<Settings, Problem> {
-    let resource = |resource_type, name: &str| DescribeConfigsResource {
+    describe(kafka, vec![resource(TOPIC, topic), resource(GROUP, group)]).await
+}
+
+fn resource(resource_type: i8, name: &str) -> DescribeConfigsResource {
+    DescribeConfigsResource {
         resource_type,
         resource_name: name.into(),
         configuration_keys: None,
-    };
+    }
+}
+
+async fn describe(
+    kafka: &InProcess,
+    resources: Vec<DescribeConfigsResource>,
+) -> Result<Settings, Problem> {
     let request = DescribeConfigsRequest {
-        resources: vec![resource(TOPIC, topic), resource(GROUP, group)],
+        resources,
         ..Default::default()
     };
     let response: DescribeConfigsResponse = kafka.call(4, &request).await?;

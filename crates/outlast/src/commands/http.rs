@@ -5,7 +5,6 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 use ureq::Agent;
 use ureq::http::{Method, Request, StatusCode};
@@ -161,10 +160,6 @@ impl Call<'_> {
             Ok(problem) => bail!("{}", problem.detail),
             Err(_) => bail!("{server} answered {status}: is it an Outlast server?"),
         }
-    }
-
-    pub fn read<T: DeserializeOwned>(self) -> anyhow::Result<T> {
-        Ok(serde_json::from_value(self.send()?)?)
     }
 }
 

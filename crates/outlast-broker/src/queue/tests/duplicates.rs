@@ -48,6 +48,16 @@ fn an_id_is_processed_once() {
 }
 
 #[test]
+fn a_message_that_was_seen_before_its_twin_was_processed_is_not_delivered() {
+    let mut h = deduplicating();
+    h.scan(3, &[with_id(0, 7), with_id(1, 7), with_id(2, 8)]);
+    assert_eq!(h.acquire_from("a", range(0, 0), 1), [(0, 1)]);
+    h.acknowledge("a", range(0, 0), Verb::Accept).unwrap();
+    assert_eq!(h.acquire("a", 1), [(2, 1)]);
+    assert_eq!(h.state(1), MessageState::Done);
+}
+
+#[test]
 fn a_failed_message_leaves_its_id_free() {
     for verb in [release(), Verb::Reject, Verb::Gap, not_now(5_000)] {
         let mut h = deduplicating();

@@ -156,14 +156,19 @@ fn a_queue_begins_where_it_is_told() {
     assert_eq!(h.plan(1).scan_from, Offset(70));
     h.scan_plain(75);
     h.acquire("a", 2);
+    assert_eq!(h.timers.len(), 1);
     h.run(|q, turn| q.reset(&id, Offset(60), turn));
+    assert!(h.timers.is_empty(), "there is no lock any more");
     assert_eq!(h.numbers().start, Offset(60));
     assert_eq!(
         h.acknowledge("a", range(70, 71), Verb::Accept),
         Err(AckError::NotHeld)
     );
     assert_eq!(h.state(70), MessageState::Unseen);
+    h.scan_plain(61);
+    h.acquire("a", 1);
     assert!(h.run(|q, turn| q.delete(&id, turn)));
+    assert!(h.timers.is_empty());
     assert!(!h.run(|q, turn| q.delete(&id, turn)));
     assert!(h.queues.queue(&id).is_none());
 }

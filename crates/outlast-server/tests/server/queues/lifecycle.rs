@@ -46,6 +46,13 @@ async fn a_queue_is_made_changed_listed_and_deleted() {
     assert_eq!(deleted.json()["topicDeleted"], true);
     assert_eq!(server.get("/v1/queues/jobs").await.status, 404);
     assert_eq!(server.get("/v1/queues").await.json(), json!({"queues": []}));
+    // What comes under its name is new.
+    let anew = server.put("/v1/queues/jobs", json!({})).await;
+    assert_eq!(anew.status, 201);
+    assert_eq!(
+        anew.json()["changedSettings"],
+        json!(["share.auto.offset.reset"])
+    );
 }
 
 #[tokio::test]

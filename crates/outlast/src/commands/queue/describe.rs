@@ -127,7 +127,7 @@ fn numbers(stats: &Stats) -> anyhow::Result<()> {
         ),
     )?;
     let oldest = stats.oldest_age_ms.map(|ms| ms as f64);
-    line("oldest", oldest.map_or("-".to_owned(), |ms| span(ms)))?;
+    line("oldest", oldest.map_or("-".to_owned(), span))?;
     let percentiles = stats.publish_to_acknowledge_ms.as_ref();
     let percentiles = percentiles.map(|percentiles| {
         let at = |name: &str| span(percentiles.get(name).copied().unwrap_or(0.0));

@@ -153,12 +153,11 @@ pub(super) fn purge(
     }
     let purged: Purged = serde_json::from_value(answer)?;
     let count = grouped(purged.messages);
-    Ok(match dry_run {
-        true => say(&format!(
-            "{count} messages would be dropped; nothing was changed"
-        ))?,
-        false => say(&format!("{count} messages dropped"))?,
-    })
+    let said = match dry_run {
+        true => "would be dropped; nothing was changed",
+        false => "dropped",
+    };
+    Ok(say(&format!("{count} messages {said}"))?)
 }
 
 pub(super) struct Deletion<'a> {
