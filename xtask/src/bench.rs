@@ -27,7 +27,7 @@ use crate::{process, workspace};
 use case::Case;
 use client::Clients;
 use report::Results;
-use subject::{Kind, Subject};
+pub use subject::{Kind, Subject, java};
 
 #[derive(Args)]
 pub struct BenchArgs {
@@ -178,7 +178,7 @@ fn measure(
 }
 
 /// Kafka's jars, from Maven Central by Maven itself.
-fn fetch_kafka() -> Result<PathBuf> {
+pub fn fetch_kafka() -> Result<PathBuf> {
     let libraries = workspace::target().join("deps/kafka/libs");
     let stamp = libraries.join(".complete");
     let pom = workspace::root().join("xtask/kafka/pom.xml");

@@ -22,12 +22,18 @@ pub struct Broker {
 impl Broker {
     /// Starts `binary` on free ports and an empty directory; returns when it takes connections.
     pub fn start(binary: &Path, name: &str) -> Result<Self> {
+        Self::start_with(binary, name, &[])
+    }
+
+    /// Like [`Broker::start`], with more flags for `serve`.
+    pub fn start_with(binary: &Path, name: &str, flags: &[&str]) -> Result<Self> {
         let (port, http) = (free_port()?, free_port()?);
-        let listen = [
+        let mut arguments = vec![
             format!("--listen=127.0.0.1:{port}"),
             format!("--http-listen=127.0.0.1:{http}"),
         ];
-        Self::spawn(binary, name, (port, http), &listen)
+        arguments.extend(flags.iter().map(|&flag| flag.to_owned()));
+        Self::spawn(binary, name, (port, http), &arguments)
     }
 
     /// Starts `binary` the way a user does, on port 9092 of `localhost`.

@@ -68,6 +68,8 @@ pub enum Prepared {
 pub struct Toolbox {
     producer: Vec<PathBuf>,
     consumer: Vec<PathBuf>,
+    /// Where the language's client has one.
+    share_consumer: Option<Vec<PathBuf>>,
 }
 
 impl Toolbox {
@@ -77,6 +79,10 @@ impl Toolbox {
 
     pub fn consumer(&self) -> Command {
         command(&self.consumer)
+    }
+
+    pub fn share_consumer(&self) -> Option<Command> {
+        self.share_consumer.as_deref().map(command)
     }
 }
 
@@ -165,6 +171,7 @@ fn python() -> Result<Toolbox> {
     Ok(Toolbox {
         producer: run("producer.py"),
         consumer: run("consumer.py"),
+        share_consumer: Some(run("share_consumer.py")),
     })
 }
 
@@ -192,6 +199,7 @@ fn java() -> Result<Toolbox> {
     Ok(Toolbox {
         producer: run("Producer"),
         consumer: run("Consumer"),
+        share_consumer: Some(run("ShareConsumer")),
     })
 }
 
@@ -207,6 +215,7 @@ fn go() -> Result<Toolbox> {
     Ok(Toolbox {
         producer: run("producer"),
         consumer: run("consumer"),
+        share_consumer: None,
     })
 }
 
@@ -222,6 +231,7 @@ fn node() -> Result<Toolbox> {
     Ok(Toolbox {
         producer: run("producer.js"),
         consumer: run("consumer.js"),
+        share_consumer: None,
     })
 }
 
@@ -232,6 +242,7 @@ fn rust() -> Result<Toolbox> {
     Ok(Toolbox {
         producer: run("producer"),
         consumer: run("consumer"),
+        share_consumer: None,
     })
 }
 
@@ -250,6 +261,7 @@ fn c() -> Result<Toolbox> {
     Ok(Toolbox {
         producer: run("producer"),
         consumer: run("consumer"),
+        share_consumer: None,
     })
 }
 

@@ -10,10 +10,10 @@ use crate::broker::Broker;
 use crate::dependencies::{Installations, Language, Prepared, Toolbox};
 use crate::tally::Tally;
 use crate::workspace::Build;
-use crate::{process, workspace};
+use crate::{process, share_consumers, workspace};
 
 const PROGRAM_LIMIT: Duration = Duration::from_secs(90);
-const ALL: &[Language] = &[
+pub const ALL: &[Language] = &[
     Language::Python,
     Language::Java,
     Language::Go,
@@ -54,7 +54,10 @@ pub fn run(args: &ExamplesArgs, tally: &mut Tally) -> Result<()> {
                 );
             }
         }
-        None => run_all(&ready, tally),
+        None => {
+            run_all(&ready, tally);
+            share_consumers::test(languages, tally);
+        }
     }
     Ok(())
 }

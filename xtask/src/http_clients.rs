@@ -14,6 +14,7 @@ use anyhow::{Result, bail};
 use crate::broker::Broker;
 use crate::dependencies::{install_copy, step};
 use crate::tally::Tally;
+use crate::workspace::Build;
 use crate::{process, workspace};
 
 const DOCUMENT: &str = "crates/outlast-server/src/http/openapi.json";
@@ -64,6 +65,14 @@ pub fn start_installations() -> Installations {
     Installations(CLIENTS.iter().map(start).collect())
 }
 
+/// `cargo xtask http-clients`.
+pub fn run(tally: &mut Tally) -> Result<()> {
+    let installations = start_installations();
+    workspace::build(Build::Programs)?;
+    test(installations, tally);
+    Ok(())
+}
+
 /// A part of `cargo xtask test`.
 pub fn test(installations: Installations, tally: &mut Tally) {
     for (client, installation) in CLIENTS.iter().zip(installations.0) {
@@ -71,7 +80,7 @@ pub fn test(installations: Installations, tally: &mut Tally) {
         let started = Instant::now();
         let prepared = installation.join();
         match prepared.unwrap_or_else(|_| bail!("the installation panicked")) {
-            Ok(Prepared::Ready(words)) => tally.record(&name, started, run(&name, &words)),
+            Ok(Prepared::Ready(words)) => tally.record(&name, started, run_program(&name, &words)),
             Ok(Prepared::MissingToolchain(program)) => {
                 tally.skip(&name, &format!("`{program}` is not installed"));
             }
@@ -80,7 +89,7 @@ pub fn test(installations: Installations, tally: &mut Tally) {
     }
 }
 
-fn run(name: &str, words: &[PathBuf]) -> Result<()> {
+fn run_program(name: &str, words: &[PathBuf]) -> Result<()> {
     let broker = Broker::start(&workspace::built("debug", "outlast"), name)?;
     let mut program = Command::new(&words[0]);
     program.args(&words[1..]).env("OUTLAST_HTTP", broker.http());

@@ -6,12 +6,14 @@
 
 mod bench;
 mod broker;
+mod compat;
 mod crash;
 mod dependencies;
 mod examples;
 mod first_contact;
 mod http_clients;
 mod process;
+mod share_consumers;
 mod tally;
 mod test;
 mod tidy;
@@ -39,8 +41,12 @@ enum Command {
     Tidy(tidy::TidyArgs),
     /// Run the client programs under examples/ against a broker
     Examples(examples::ExamplesArgs),
+    /// Generate clients from the OpenAPI document and run them against a broker
+    HttpClients,
     /// Kill the broker at random moments under load and check that nothing acknowledged was lost
     Crash(crash::CrashArgs),
+    /// Run the tests that other people wrote for Kafka and its clients against Outlast
+    Compat(compat::CompatArgs),
     /// Measure Outlast, alone or against another broker
     Bench(bench::BenchArgs),
 }
@@ -51,6 +57,8 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Test(args) => test::run(&args, &mut tally)?,
         Command::Tidy(args) => tidy::run(&args, &mut tally)?,
         Command::Examples(args) => examples::run(&args, &mut tally)?,
+        Command::Compat(args) => compat::run(&args, &mut tally)?,
+        Command::HttpClients => http_clients::run(&mut tally)?,
         Command::Crash(args) => return crash::run_alone(&args),
         Command::Bench(args) => {
             bench::run(&args)?;

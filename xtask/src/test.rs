@@ -12,7 +12,9 @@ use clap::Args;
 use crate::process::{self, Finished};
 use crate::tally::Tally;
 use crate::workspace::Build;
-use crate::{crash, examples, first_contact, http_clients, tidy, workspace};
+use crate::{
+    compat, crash, examples, first_contact, http_clients, share_consumers, tidy, workspace,
+};
 
 const BUILD_LIMIT: Duration = Duration::from_secs(25 * 60);
 
@@ -74,10 +76,13 @@ pub fn run(args: &TestArgs, tally: &mut Tally) -> Result<()> {
     }
     tally.section("client programs");
     examples::test(&mut installations, tally);
+    share_consumers::test(examples::ALL, tally);
     first_contact::test(tally);
     if let Some(clients) = http_clients {
         http_clients::test(clients, tally);
     }
+    tally.section("other people's tests");
+    compat::test(tally);
     tally.section("crash harness");
     crash::test(args.rounds, args.seed, tally);
     crash::test_queue(args.seed, tally);

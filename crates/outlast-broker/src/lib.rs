@@ -2,7 +2,8 @@
 //!
 //! A request's way is `Broker::handle` → `dispatch` (one list of all APIs) → a handler (one file an API) → a partition's
 //! log. Topics and configuration are a fold over the metadata log (`metadata`), made ready for use in `topics`. Groups
-//! are state machines (`group`) in a shell that makes their records durable (`coordinator`).
+//! and queues are state machines (`group`, `queue`) whose records a `shard` makes durable; around the shards are the
+//! requests (`coordinator`, `queues`).
 //!
 //! Bytes that came from a client never panic here: what is wrong with them is answered in the protocol's own codes.
 

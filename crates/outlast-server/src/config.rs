@@ -56,6 +56,8 @@ pub struct Limits {
     pub max_unsent_bytes: usize,
     pub max_connections: usize,
     pub max_connections_per_ip: usize,
+    /// Over HTTP, where a worker that waits has one; more wait in the listeners' backlogs.
+    pub max_http_connections: usize,
     /// A connection without a request, and without one being worked on, is closed after this.
     pub max_idle: Duration,
     /// A frame must arrive within this time plus one second per 64 KiB of it.
@@ -75,6 +77,7 @@ impl Default for Limits {
             max_unsent_bytes: 1024 * 1024,
             max_connections: 10_000,
             max_connections_per_ip: i32::MAX as usize,
+            max_http_connections: 2_000,
             max_idle: Duration::from_secs(600),
             frame_deadline: Duration::from_secs(30),
             write_stall: Duration::from_secs(60),

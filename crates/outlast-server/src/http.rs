@@ -55,8 +55,6 @@ use in_process::InProcess;
 pub(crate) use problem::Problem;
 use routes::Reached;
 
-/// A worker that waits has one; the limit keeps HTTP from taking the brokers' file descriptors.
-const MAX_CONNECTIONS: usize = 2_000;
 /// A client must have sent its request's head by then, and an idle connection ends: later than those of the usual clients
 /// and proxies, which would otherwise find out with a request that they can't repeat.
 const HEAD_DEADLINE: Duration = Duration::from_secs(75);
@@ -94,14 +92,14 @@ pub(crate) fn router(state: HttpState) -> Router {
         .fallback(routes::unknown_path)
 }
 
-/// Serves one listener until the server is closed.
+/// Serves one listener until the server is closed. `places` is how many connections all listeners together may have.
 pub(crate) async fn serve(
     listener: TcpListener,
     routes: Router,
     mut stage: watch::Receiver<Stage>,
     running: mpsc::Sender<Infallible>,
+    places: Arc<Semaphore>,
 ) {
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
         let place = Arc::clone(&places).acquire_owned().await;
         let accepted = tokio::select! {

@@ -14,7 +14,7 @@ use outlast_broker::{Broker, Connection, HostPort};
 use outlast_storage::Store;
 use prometheus_client::registry::Registry;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
@@ -156,9 +156,17 @@ impl BoundServer {
             max_body_bytes: self.config.limits.max_request_bytes,
         });
         let (http_running, http_finished) = mpsc::channel(1);
+        let http_places = Arc::new(Semaphore::new(self.config.limits.max_http_connections));
         for listener in self.http {
             let (routes, running) = (routes.clone(), http_running.clone());
-            tokio::spawn(http::serve(listener, routes, stage.subscribe(), running));
+            let places = Arc::clone(&http_places);
+            tokio::spawn(http::serve(
+                listener,
+                routes,
+                stage.subscribe(),
+                running,
+                places,
+            ));
         }
         Server {
             stage,

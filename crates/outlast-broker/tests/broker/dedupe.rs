@@ -333,17 +333,21 @@ enum Step {
     Later(i64),
     Restart,
     PowerFails(u64),
+    /// The power fails after so many calls while this is being published: what isn't answered may be stored or not.
+    Unanswered(Vec<Option<u8>>, u64),
     DiskIsFull(bool),
 }
 
 fn step() -> impl Strategy<Value = Step> {
     let ids = proptest::collection::vec(proptest::option::weighted(0.9, 0_u8..10), 1..5);
+    let unanswered = ids.clone();
     let producer = proptest::option::of((0_usize..2, any::<bool>()));
     prop_oneof![
         10 => (ids, 0_u8..5, producer).prop_map(|(ids, codec, producer)| Step::Publish(ids, codec, producer)),
         3 => (0_i64..700).prop_map(Step::Later),
         1 => Just(Step::Restart),
         1 => (0_u64..4).prop_map(Step::PowerFails),
+        1 => (unanswered, 0_u64..5).prop_map(|(ids, seed)| Step::Unanswered(ids, seed)),
         1 => any::<bool>().prop_map(Step::DiskIsFull),
     ]
 }
@@ -412,14 +416,30 @@ async fn agrees_with_the_model(steps: Vec<Step>) {
                 broker.clock.advance_ms(ms);
                 now += ms;
             }
-            Step::Restart | Step::PowerFails(_) => {
+            Step::Restart | Step::PowerFails(_) | Step::Unanswered(..) => {
                 broker.disk.set_capacity(None);
                 full = false;
+                let mut answered = false;
+                if let Step::Unanswered(ids, seed) = &step {
+                    broker.disk.fail_power_after(*seed);
+                    let answer = broker.produce("t", 0, plain(ids, now)).await;
+                    answered = answer.error_code == 0;
+                }
                 broker = match step {
-                    Step::PowerFails(0) => broker.lose_power(Survives::Everything).await,
-                    Step::PowerFails(seed) => broker.lose_power(Survives::Chance(seed)).await,
+                    Step::PowerFails(0) | Step::Unanswered(_, 0) => {
+                        broker.lose_power(Survives::Everything).await
+                    }
+                    Step::PowerFails(seed) | Step::Unanswered(_, seed) => {
+                        broker.lose_power(Survives::Chance(seed)).await
+                    }
                     _ => broker.restart().await,
                 };
+                if let Step::Unanswered(ids, _) = &step
+                    && (answered || stored(&broker, "t").await.len() > model.stored.len())
+                {
+                    let values = vec!["unanswered".to_owned(); ids.len()];
+                    model.publish(ids, &values, false, now);
+                }
             }
             Step::DiskIsFull(is_full) => {
                 let capacity = is_full.then(|| broker.disk.used());
@@ -466,6 +486,16 @@ async fn agrees_with_the_model(steps: Vec<Step>) {
         }
     }
     assert_eq!(stored(&broker, "t").await, model.stored);
+}
+
+fn plain(ids: &[Option<u8>], now: i64) -> BytesMut {
+    let batch = Messages::new(now, Compression::None);
+    let id = |id: &Option<u8>| id.map(|id| id.to_string());
+    ids.iter()
+        .fold(batch, |batch, one| {
+            batch.add(id(one).as_deref(), "unanswered")
+        })
+        .bytes()
 }
 
 fn assert_same(again: &PartitionProduceResponse, first: &PartitionProduceResponse) {

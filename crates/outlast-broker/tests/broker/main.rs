@@ -15,6 +15,7 @@ mod group_configs;
 mod groups;
 mod hostile;
 mod produce;
+mod queue_damage;
 mod queue_dead_letters;
 mod queue_delivery;
 mod queue_redrive;

@@ -95,10 +95,9 @@ async fn sixty_four_workers_on_one_partition_get_each_message_once() {
         let worked = tokio::time::timeout(Duration::from_secs(60), worker).await;
         worked.expect("workers that see everything").unwrap();
     }
-    let seen = deliveries.seen.lock();
+    let seen = deliveries.seen.lock().clone();
     let twice: Vec<_> = seen.iter().filter(|(_, count)| **count != 1).collect();
     assert!(twice.is_empty(), "{twice:?}");
-    drop(seen);
     let queues = test.broker.queues().await.unwrap();
     let starts = queues.start_offsets(GROUP, &[topic]).await.unwrap();
     assert_eq!(starts[0].start, Some(Offset(MESSAGES as i64)));

@@ -255,12 +255,20 @@ impl PartitionLog {
         let mut next = found.next_offset;
         let mut more = true;
         while at < bytes.len() {
-            let header = self.batch_at(extent, position, bytes, at)?;
-            if header.next_offset() <= found.next_offset {
-                at += header.size();
+            if let Some(size) = passed_over(&bytes[at..], found.next_offset) {
+                at += size;
                 from = at;
                 continue;
             }
+            let header = match self.batch_at(extent, position, bytes, at) {
+                Ok(header) => header,
+                // What comes before damage is given out; who asks for what is damaged hears of it.
+                Err(_) if at > from || !found.is_empty() => {
+                    more = false;
+                    break;
+                }
+                Err(error) => return Err(error),
+            };
             let taken = found.bytes + (at - from);
             let first = taken == 0;
             let hole = header.base_offset > next;
@@ -326,6 +334,12 @@ impl PartitionLog {
             offsets: Some((extent.base, extent.next)),
         }))
     }
+}
+
+/// The size of the batch at the front if all of it lies before `wanted`: it is not given out, and need not be checked.
+fn passed_over(bytes: &[u8], wanted: Offset) -> Option<usize> {
+    let header = header_at(bytes).ok()?;
+    (header.next_offset() <= wanted && header.size() <= bytes.len()).then(|| header.size())
 }
 
 /// Bytes of a file, in a buffer of just that size.

@@ -178,13 +178,16 @@ fn allow_open_files(settings: &mut Settings) {
         }
     }
     let Some(files) = limit.current else { return };
-    let room = usize::try_from(
+    let count = |files: u64| usize::try_from(files).unwrap_or(usize::MAX);
+    let limits = &mut settings.server.limits;
+    limits.max_http_connections = limits.max_http_connections.min(count(files / 8));
+    let http = limits.max_http_connections as u64;
+    let room = count(
         files
-            .saturating_sub(FILES_BESIDE_CONNECTIONS)
+            .saturating_sub(FILES_BESIDE_CONNECTIONS + http)
             .max(files / 2),
-    )
-    .unwrap_or(usize::MAX);
-    let max = &mut settings.server.limits.max_connections;
+    );
+    let max = &mut limits.max_connections;
     if *max > room {
         warn!(
             open_files = files,

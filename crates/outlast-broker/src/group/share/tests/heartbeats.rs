@@ -102,6 +102,19 @@ fn joining_again_tells_everything_again() {
 }
 
 #[test]
+fn a_member_whose_answer_was_lost_is_told_again() {
+    let mut h = Harness::new();
+    h.heartbeat(join("a", &["t"])).unwrap();
+    h.pass(INTERVAL_MS);
+    h.heartbeat(join("b", &["t"])).unwrap();
+    for _ in 0..2 {
+        let answer = h.heartbeat(beat("a", 1)).unwrap();
+        assert_eq!((answer.member_epoch, told(&answer)), (2, Some(2)));
+    }
+    assert_eq!(told(&h.heartbeat(beat("a", 2)).unwrap()), None);
+}
+
+#[test]
 fn a_member_that_leaves_is_gone_at_once() {
     let mut h = Harness::new();
     h.heartbeat(join("a", &["t"])).unwrap();
