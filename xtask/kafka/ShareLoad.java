@@ -61,6 +61,11 @@ public class ShareLoad {
         config.put("max.poll.records", BATCH);
         config.put("share.acknowledgement.mode", "explicit");
         var consumer = new KafkaShareConsumer<>(config, new ByteArrayDeserializer(), new ByteArrayDeserializer());
+        consumer.setAcknowledgementCommitCallback((offsets, error) -> {
+            if (error != null) {
+                fail(error);
+            }
+        });
         consumer.subscribe(List.of(topic));
         return consumer;
     }
@@ -80,14 +85,14 @@ public class ShareLoad {
                     ready.await();
                     long end = System.nanoTime() + seconds * 1_000_000_000L;
                     while (!over && System.nanoTime() < end) {
-                        var records = consumer.poll(Duration.ofSeconds(1));
+                        var records = consumer.poll(Duration.ofMillis(200));
                         if (records.isEmpty()) {
                             continue;
                         }
                         for (var record : records) {
                             consumer.acknowledge(record, AcknowledgeType.ACCEPT);
                         }
-                        consumer.commitSync();
+                        consumer.commitAsync();
                         long now = System.nanoTime();
                         long total = done.addAndGet(records.count());
                         last.accumulateAndGet(now, Math::max);
@@ -99,6 +104,8 @@ public class ShareLoad {
                             over = true;
                         }
                     }
+                    consumer.commitSync();
+                    last.accumulateAndGet(System.nanoTime(), Math::max);
                 } catch (Exception error) {
                     fail(error);
                 }
@@ -140,7 +147,7 @@ public class ShareLoad {
                             consumer.acknowledge(record, AcknowledgeType.ACCEPT);
                         }
                         if (!records.isEmpty()) {
-                            consumer.commitSync();
+                            consumer.commitAsync();
                         }
                         if (since > WARM_UP_NANOS + seconds * 1_000_000_000L) {
                             over = true;

@@ -10,6 +10,7 @@
 mod acknowledge;
 mod acquire;
 mod departures;
+mod groups;
 mod sessions;
 
 use std::collections::BTreeSet;

@@ -42,7 +42,7 @@ pub fn run(suite: &Suite, extent: Extent, bootstrap: &str) -> Result<Findings> {
     cargo
         .env("KAFKA_HOST", bootstrap)
         .env("KAFKA_VERSION", "4.3.0");
-    cargo.args(["--no-fail-fast", "--", "--test-threads=2"]);
+    cargo.args(["--no-fail-fast", "--", "--test-threads=2", "--exact"]);
     for (test, _) in suite.skips() {
         cargo.args(["--skip", test]);
     }

@@ -84,6 +84,7 @@ pub(crate) async fn put(
         topic,
         partitions,
     };
+    own_group(&api, &found.group).await?;
     let ids: Vec<_> = found.partition_ids().collect();
     api.queues().await?.initialize(&found.group, &ids).await?;
     let status = match before {
@@ -91,6 +92,18 @@ pub(crate) async fn put(
         Some(_) => StatusCode::OK,
     };
     Ok(answer(status, &describe(&api, found).await?))
+}
+
+/// The queue's group is there for Kafka's clients, too, and nobody uses its name for something else.
+async fn own_group(api: &Api, group: &str) -> Result<(), Problem> {
+    let created = api.broker.create_share_group(group).await;
+    created.map_err(|error| match error.code {
+        ErrorCode::GroupIdNotFound => {
+            let detail = error.message.unwrap_or_default();
+            Problem::new(Kind::Conflict, detail)
+        }
+        _ => Problem::from(error),
+    })
 }
 
 /// `If-None-Match: *`: only create. `If-Match: *`: only change.
@@ -283,6 +296,14 @@ pub(crate) async fn delete(
         .await?;
     if coordinator.partitions(&found.group)?.is_empty() {
         settings::forget_group(&api.kafka, &found.group).await?;
+        match api.broker.delete_share_group(&found.group).await {
+            Ok(()) => {}
+            // Members who wait for other topics.
+            Err(error) if error.code == ErrorCode::NonEmptyGroup => {}
+            // It has lost its queues before.
+            Err(error) if error.code == ErrorCode::GroupIdNotFound => {}
+            Err(error) => return Err(error.into()),
+        }
     }
     api.rates.forget(&found.group, found.topic);
     let topic_deleted = !keep_topic && !is_shared;

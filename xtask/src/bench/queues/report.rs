@@ -44,8 +44,9 @@ pub fn markdown(cases: &[Case], results: &Results, machine: &[String]) -> String
         "# Outlast's queues and others, measured\n\n\
          Written by `cargo xtask bench --queues`. All products run on the same machine for the \
          whole of it, each on a directory of its own, and take turns within each case. Messages \
-         have 1 KiB; a consumer has a connection of its own and up to 100 messages in hand, \
-         which it acknowledges one by one or together, as its protocol does it best. Queues of \
+         have 1 KiB; a consumer has connections of its own, takes up to 100 messages at a time, and \
+         asks for the next while those are acknowledged; a run ends when all acknowledgements have \
+         been worked off. Queues of \
          Outlast and Kafka have 16 partitions. Kafka's share consumer is Kafka's own, in Java, for \
          Kafka and for Outlast; all other clients are in Rust: HTTP requests, lapin, async-nats.\n\n",
     );

@@ -65,6 +65,10 @@ impl QueueServer {
         self.running.as_ref().unwrap().kafka
     }
 
+    pub fn has_topic(&self, name: &str) -> bool {
+        self.running.as_ref().unwrap().broker.topic(name).is_some()
+    }
+
     /// A queue without retry delays, so that nothing waits.
     pub async fn queue(&self, name: &str, settings: Value) {
         let mut all = json!({"retry.policy": "fixed", "retry.initial.delay.ms": "0"});

@@ -132,6 +132,7 @@ async fn a_refused_setting_leaves_nothing_half_done() {
         );
         assert_eq!(fields, [field], "{}", answer.text());
         assert_eq!(server.get("/v1/queues/q").await.status, 404);
+        assert!(!server.has_topic("q"), "{field}");
     }
     let bad_name = server.put("/v1/queues/no%20blanks", json!({})).await;
     assert_eq!(bad_name.status, 400);

@@ -182,6 +182,9 @@ async fn receipts_of_others_are_refused_one_by_one() {
     assert_eq!(check("q/acknowledge?group=g", receipt).await, invalid);
     server.queue("other", json!({})).await;
     assert_eq!(check("other/acknowledge", receipt).await, invalid);
+    // The same group, on another topic.
+    server.put("/v1/queues/other?group=q", json!({})).await;
+    assert_eq!(check("other/acknowledge?group=q", receipt).await, invalid);
     let settled = server
         .ok("/v1/queues/q/acknowledge", json!({"receipts": [receipt]}))
         .await;

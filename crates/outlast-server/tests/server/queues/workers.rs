@@ -30,7 +30,7 @@ pub async fn receive_at(address: SocketAddr, queue: &str, wish: Value) -> Value 
 }
 
 #[tokio::test]
-async fn a_message_for_a_worker_that_went_away_is_another_ones_at_once() {
+async fn a_worker_that_went_away_leaves_messages_to_others() {
     let server = QueueServer::start().await;
     server.queue("q", json!({})).await;
     for round in 0..20 {

@@ -107,4 +107,8 @@ impl Consumer for NoConsumer {
     async fn acknowledge(&mut self) -> Result<()> {
         Ok(())
     }
+
+    async fn finish(&mut self) -> Result<()> {
+        Ok(())
+    }
 }

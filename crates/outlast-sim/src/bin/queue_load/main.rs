@@ -101,10 +101,7 @@ async fn main() -> Result<()> {
 }
 
 async fn run(product: impl product::Product, cli: Cli) -> Result<()> {
-    let load = Load {
-        size: cli.size,
-        ..Load::default()
-    };
+    let load = Load { size: cli.size };
     match cli.command {
         Command::Create { partitions } => product.create(partitions).await,
         Command::Delete => product.delete().await,

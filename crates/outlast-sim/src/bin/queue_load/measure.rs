@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use outlast_sim::clock::monotonic_ns;
 use serde::Serialize;
-use tokio::sync::Barrier;
+use tokio::sync::{Barrier, Notify};
 
 use super::product::{BATCH, Consumer, Product, Publisher};
 
@@ -23,7 +23,7 @@ const WARM_UP_PERCENT: u64 = 10;
 /// The first seconds at a rate warm up.
 const WARM_UP: Duration = Duration::from_secs(3);
 
-#[derive(Clone, Copy, Default, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Load {
     pub size: usize,
 }
@@ -111,6 +111,7 @@ struct Progress {
     done_when_warm: AtomicU64,
     last: AtomicU64,
     over: AtomicBool,
+    end: Notify,
 }
 
 pub async fn drain(
@@ -126,6 +127,7 @@ pub async fn drain(
         done_when_warm: AtomicU64::new(0),
         last: AtomicU64::new(0),
         over: AtomicBool::new(false),
+        end: Notify::new(),
     });
     let all_there = Arc::new(Barrier::new(consumers));
     let mut tasks = Vec::new();
@@ -136,12 +138,19 @@ pub async fn drain(
             all_there.wait().await;
             let started = Instant::now();
             while !progress.over.load(Ordering::Relaxed) && started.elapsed() < limit {
-                let count = consumer.take().await?.len() as u64;
+                let taken = tokio::select! {
+                    taken = consumer.take() => taken?,
+                    // Who waits for a message that another one has must not make the end late.
+                    () = progress.end.notified() => break,
+                };
+                let count = taken.len() as u64;
                 if count > 0 {
                     consumer.acknowledge().await?;
                     progress.add(count);
                 }
             }
+            consumer.finish().await?;
+            progress.last.fetch_max(monotonic_ns(), Ordering::AcqRel);
             anyhow::Ok(())
         }));
     }
@@ -163,6 +172,7 @@ impl Progress {
         }
         if done >= self.wanted {
             self.over.store(true, Ordering::Relaxed);
+            self.end.notify_waiters();
         }
     }
 

@@ -87,10 +87,11 @@ impl Product for Nats {
             .map_err(|error| anyhow!(error))?;
         let messages = consumer
             .stream()
-            .max_messages_per_batch(BATCH)
+            .max_messages_per_batch(2 * BATCH)
             .messages()
             .await?;
         Ok(Receiver {
+            context,
             messages,
             taken: Vec::new(),
         })
@@ -117,6 +118,7 @@ impl Publisher for Sender {
 }
 
 pub struct Receiver {
+    context: jetstream::Context,
     messages: pull::Stream,
     taken: Vec<jetstream::Message>,
 }
@@ -144,6 +146,12 @@ impl Consumer for Receiver {
                 .await
                 .map_err(|error| anyhow!(error))?;
         }
+        Ok(())
+    }
+
+    /// A connection is worked off in order: when this is answered, the acknowledgements are there.
+    async fn finish(&mut self) -> Result<()> {
+        self.context.query_account().await?;
         Ok(())
     }
 }

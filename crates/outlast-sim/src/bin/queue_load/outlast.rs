@@ -1,12 +1,14 @@
-//! Outlast over HTTP: what a worker in any language would do, one request after the other.
+//! Outlast over HTTP: a worker asks for the next messages on one connection while it acknowledges
+//! those before on another.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
-use outlast_sim::queue_api::{NewMessage, QueueApi};
+use outlast_sim::queue_api::{NewMessage, Outcome, QueueApi};
 use serde_json::json;
+use tokio::task::JoinHandle;
 
 use super::product::{BATCH, Consumer, Product, Publisher};
 
@@ -52,6 +54,8 @@ impl Product for Outlast {
             api: self.api(),
             name: format!("worker-{number}"),
             receipts: Vec::new(),
+            acknowledging: None,
+            idle: Some(self.api()),
         })
     }
 }
@@ -74,6 +78,18 @@ pub struct Worker {
     api: QueueApi,
     name: String,
     receipts: Vec<String>,
+    acknowledging: Option<JoinHandle<Result<QueueApi>>>,
+    /// For acknowledgements, while none is under way.
+    idle: Option<QueueApi>,
+}
+
+impl Worker {
+    async fn settled(&mut self) -> Result<()> {
+        if let Some(task) = self.acknowledging.take() {
+            self.idle = Some(task.await??);
+        }
+        Ok(())
+    }
 }
 
 impl Consumer for Worker {
@@ -89,9 +105,24 @@ impl Consumer for Worker {
         Ok(values)
     }
 
+    /// Waits for the answer to the one before, never for this one's.
     async fn acknowledge(&mut self) -> Result<()> {
-        let receipts: Vec<&str> = self.receipts.iter().map(String::as_str).collect();
-        self.api.settle("acknowledge", &receipts, json!({})).await?;
+        self.settled().await?;
+        let mut api = self.idle.take().context("a connection for this")?;
+        let receipts = std::mem::take(&mut self.receipts);
+        self.acknowledging = Some(tokio::spawn(async move {
+            let receipts: Vec<&str> = receipts.iter().map(String::as_str).collect();
+            let outcomes = api.settle("acknowledge", &receipts, json!({})).await?;
+            ensure!(
+                outcomes.iter().all(|&outcome| outcome == Outcome::Done),
+                "an acknowledgement was refused: {outcomes:?}"
+            );
+            Ok(api)
+        }));
         Ok(())
+    }
+
+    async fn finish(&mut self) -> Result<()> {
+        self.settled().await
     }
 }

@@ -28,6 +28,9 @@ pub trait Publisher: Send + 'static {
 pub trait Consumer: Send + 'static {
     /// Up to [`BATCH`] messages; none after a second without any.
     fn take(&mut self) -> impl Future<Output = Result<Vec<Bytes>>> + Send;
-    /// Acknowledges what the last `take` returned.
+    /// Acknowledges what the last `take` returned, without waiting for the broker's word where the
+    /// client needn't.
     fn acknowledge(&mut self) -> impl Future<Output = Result<()>> + Send;
+    /// Returns when the broker has worked off all acknowledgements.
+    fn finish(&mut self) -> impl Future<Output = Result<()>> + Send;
 }

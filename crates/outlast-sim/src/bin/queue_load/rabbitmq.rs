@@ -18,6 +18,8 @@ use lapin::{Acker, BasicProperties, Channel, Confirmation, Connection, Connectio
 use super::product::{BATCH, Consumer, Product, Publisher};
 
 const PERSISTENT: u8 = 2;
+/// While one batch is being acknowledged, the next one may be on its way.
+const PREFETCH: u16 = 2 * BATCH as u16;
 
 pub struct RabbitMq {
     uri: String,
@@ -81,9 +83,8 @@ impl Product for RabbitMq {
 
     async fn consumer(&self, number: usize) -> Result<Receiver> {
         let (connection, channel) = self.connect().await?;
-        let prefetch = u16::try_from(BATCH)?;
         channel
-            .basic_qos(prefetch, BasicQosOptions::default())
+            .basic_qos(PREFETCH, BasicQosOptions::default())
             .await?;
         let deliveries = channel
             .basic_consume(
@@ -95,7 +96,7 @@ impl Product for RabbitMq {
             .await?;
         Ok(Receiver {
             _connection: connection,
-            _channel: channel,
+            channel,
             deliveries,
             last: None,
         })
@@ -138,7 +139,7 @@ impl Publisher for Sender {
 
 pub struct Receiver {
     _connection: Connection,
-    _channel: Channel,
+    channel: Channel,
     deliveries: lapin::Consumer,
     /// Acknowledging this one acknowledges all before it.
     last: Option<Acker>,
@@ -166,5 +167,13 @@ impl Consumer for Receiver {
             acker.ack(BasicAckOptions { multiple: true }).await?;
         }
         Ok(())
+    }
+
+    /// A channel is worked off in order: when this is answered, so are the acknowledgements.
+    async fn finish(&mut self) -> Result<()> {
+        Ok(self
+            .channel
+            .basic_qos(PREFETCH, BasicQosOptions::default())
+            .await?)
     }
 }
