@@ -25,6 +25,7 @@ use crate::queues::{LazyQueues, QueueCoordinator};
 use crate::random::{self, Random};
 use crate::share::ShareSessions;
 use crate::topics::{Topic, Topics};
+use crate::transactions::{LazyTransactions, TransactionCoordinator};
 
 pub struct Broker {
     pub(crate) config: BrokerConfig,
@@ -38,6 +39,7 @@ pub struct Broker {
     pub(crate) share_sessions: ShareSessions,
     pub(crate) dedupe_turnstile: Turnstile,
     groups: LazyGroups,
+    transactions: LazyTransactions,
     queues: LazyQueues,
     group_configs: GroupConfigs,
     pub(crate) metrics: BrokerMetrics,
@@ -71,6 +73,7 @@ impl Broker {
             share_sessions: ShareSessions::new(config.max_share_sessions),
             dedupe_turnstile: Turnstile::default(),
             groups: LazyGroups::default(),
+            transactions: LazyTransactions::default(),
             queues: LazyQueues::default(),
             group_configs: GroupConfigs::new(&image, &config),
             config,
@@ -85,6 +88,7 @@ impl Broker {
         });
         broker.groups.open_existing(&broker).await;
         broker.queues.open_existing(&broker).await;
+        broker.transactions.open_existing(&broker).await;
         Ok(broker)
     }
 
@@ -117,6 +121,7 @@ impl Broker {
     /// Answers those who wait, and stops what runs in the background. The store is the caller's to shut down, after this.
     pub async fn shutdown(&self) {
         self.answer_waiting();
+        self.transactions.shutdown();
         self.groups.shutdown();
         self.queues.shutdown();
     }
@@ -154,6 +159,18 @@ impl Broker {
     /// The group coordinator, if there ever was a group.
     pub(crate) fn opened_groups(&self) -> Option<&GroupCoordinator> {
         self.groups.opened()
+    }
+
+    /// The transaction coordinator; the first caller brings `__transaction_state` into being.
+    pub(crate) async fn transactions(
+        self: &Arc<Self>,
+    ) -> Result<&TransactionCoordinator, ApiError> {
+        self.transactions.get(self).await
+    }
+
+    /// The transaction coordinator, if there ever was a transactional producer.
+    pub(crate) fn opened_transactions(&self) -> Option<&TransactionCoordinator> {
+        self.transactions.opened()
     }
 
     /// Makes a change of metadata durable and visible; changes follow one another.

@@ -11,6 +11,7 @@ use crate::config_definition::{ConfigDefinition, ConfigError, ConfigKind, Effect
 use crate::group::GroupConfig;
 use crate::group_config;
 use crate::topic_config::{self, BROKER_SYNONYMS, ConfigMap};
+use crate::txn::TxnConfig;
 
 /// The node id of the one broker there is.
 pub const NODE_ID: i32 = 1;
@@ -218,6 +219,54 @@ pub const DEFINITIONS: &[ConfigDefinition] = &[
         effect: Effect::Acts,
         help: "How many replicas __consumer_offsets has. There is one broker.",
     },
+    ConfigDefinition {
+        name: "transaction.max.timeout.ms",
+        kind: ConfigKind::Int {
+            min: 1,
+            max: i32::MAX,
+        },
+        default: "900000",
+        effect: Effect::Acts,
+        help: "The longest time that a producer may ask for its transactions to stay open.",
+    },
+    ConfigDefinition {
+        name: "transaction.remove.expired.transaction.cleanup.interval.ms",
+        kind: ConfigKind::Int {
+            min: 1,
+            max: i32::MAX,
+        },
+        default: "3600000",
+        effect: Effect::Acts,
+        help: "How often transactional ids are looked through for expired ones.",
+    },
+    ConfigDefinition {
+        name: "transaction.state.log.num.partitions",
+        kind: ConfigKind::Int {
+            min: 1,
+            max: MAX_PARTITIONS,
+        },
+        default: "50",
+        effect: Effect::Acts,
+        help: "How many partitions __transaction_state gets. Acts until the topic is created, by the first transactional \
+               producer.",
+    },
+    ConfigDefinition {
+        name: "transaction.state.log.replication.factor",
+        kind: ConfigKind::Int { min: 1, max: 1 },
+        default: "1",
+        effect: Effect::Acts,
+        help: "How many replicas __transaction_state has. There is one broker.",
+    },
+    ConfigDefinition {
+        name: "transactional.id.expiration.ms",
+        kind: ConfigKind::Int {
+            min: 1,
+            max: i32::MAX,
+        },
+        default: "604800000",
+        effect: Effect::Acts,
+        help: "How long a transactional id is remembered that nobody uses.",
+    },
 ];
 
 /// The most partitions that one request may create, as in Kafka.
@@ -236,6 +285,8 @@ pub struct BrokerConfig {
     pub max_share_sessions: usize,
     pub offsets_topic_num_partitions: i32,
     pub group: GroupConfig,
+    pub transaction_state_log_num_partitions: i32,
+    pub transactions: TxnConfig,
     /// Defaults for topic keys, by topic key.
     pub topic_defaults: ConfigMap,
     /// Defaults for group keys, by group key.
@@ -293,6 +344,15 @@ impl BrokerConfig {
             max_fetch_sessions: size("max.incremental.fetch.session.cache.slots"),
             max_share_sessions: size("group.share.max.share.sessions"),
             offsets_topic_num_partitions: int("offsets.topic.num.partitions"),
+            transaction_state_log_num_partitions: int("transaction.state.log.num.partitions"),
+            transactions: TxnConfig {
+                transaction_max_timeout_ms: int("transaction.max.timeout.ms"),
+                transactional_id_expiration_ms: i64::from(int("transactional.id.expiration.ms")),
+                transaction_remove_expired_transaction_cleanup_interval_ms: u64::from(
+                    int("transaction.remove.expired.transaction.cleanup.interval.ms")
+                        .unsigned_abs(),
+                ),
+            },
             group: GroupConfig {
                 group_initial_rebalance_delay_ms: int("group.initial.rebalance.delay.ms")
                     .unsigned_abs(),

@@ -14,6 +14,7 @@ mod offset_commit;
 mod offset_fetch;
 mod shard;
 mod share_groups;
+mod transactions;
 
 #[cfg(test)]
 mod tests;
@@ -34,6 +35,7 @@ use crate::group::{Departure, Effects, Group, GroupConfig, GroupState, Groups};
 use crate::random::Random;
 pub(crate) use hash::shard_of;
 use shard::{Shard, ShardError, World};
+pub(crate) use transactions::Pending;
 
 /// What the coordinator must know about topics: offsets are committed for those that exist.
 pub trait TopicLookup: Send + Sync + 'static {

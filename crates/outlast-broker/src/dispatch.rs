@@ -91,6 +91,15 @@ serve! {
         ListConfigResources         0..=1  => list_config_resources::handle,
         DescribeLogDirs             1..=5  => describe_log_dirs::handle,
 
+        // transactions
+        AddPartitionsToTxn          0..=5  => add_partitions_to_txn::handle,
+        AddOffsetsToTxn             0..=4  => add_offsets_to_txn::handle,
+        EndTxn                      0..=5  => end_txn::handle,
+        TxnOffsetCommit             0..=5  => txn_offset_commit::handle,
+        WriteTxnMarkers             1..=2  => write_txn_markers::handle,
+        DescribeTransactions        0..=0  => describe_transactions::handle,
+        ListTransactions            0..=2  => list_transactions::handle,
+
         // groups
         FindCoordinator             0..=6  => find_coordinator::handle,
         JoinGroup                   0..=9  => join_group::handle,
@@ -114,9 +123,6 @@ serve! {
         DeleteShareGroupOffsets     0..=0  => delete_share_group_offsets::handle,
     }
     not_served {
-        // transactions
-        AddPartitionsToTxn, AddOffsetsToTxn, EndTxn, WriteTxnMarkers, TxnOffsetCommit, DescribeTransactions,
-        ListTransactions,
         // the consumer and streams group protocols
         ConsumerGroupHeartbeat, ConsumerGroupDescribe, StreamsGroupHeartbeat, StreamsGroupDescribe,
         // what Kafka's brokers ask each other about share groups

@@ -115,9 +115,10 @@ impl From<Rejection> for ApiError {
             Rejection::OutOfOrderSequence { .. } => ErrorCode::OutOfOrderSequenceNumber,
             Rejection::InvalidProducerEpoch { .. } => ErrorCode::InvalidProducerEpoch,
             Rejection::TransactionOpen { .. } => ErrorCode::InvalidTxnState,
+            Rejection::CoordinatorFenced { .. } => ErrorCode::TransactionCoordinatorFenced,
             Rejection::PartitionDeleted => ErrorCode::UnknownTopicOrPartition,
             Rejection::TooLarge { .. } => ErrorCode::RecordListTooLarge,
-            Rejection::OtherSection => ErrorCode::KafkaStorageError,
+            Rejection::OtherSection | Rejection::Overtaken => ErrorCode::KafkaStorageError,
             Rejection::Store(error) => return error.clone().into(),
         };
         Self::new(code, rejection.to_string())

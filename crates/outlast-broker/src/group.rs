@@ -32,6 +32,7 @@ mod join;
 mod leave;
 mod member;
 mod offsets;
+mod pending;
 mod rebalance;
 mod records;
 mod share;
@@ -58,6 +59,8 @@ pub use ids::{GenerationId, GroupId, InstanceId, MemberId};
 pub use join::Join;
 pub use member::Member;
 pub use offsets::{CommittedOffset, Offsets};
+use pending::PendingOffsets;
+pub(crate) use pending::txn_commit_error;
 pub(crate) use rebalance::{join_error, sync_error};
 pub use records::{GroupRecord, RecordError};
 pub use share::{
@@ -79,6 +82,8 @@ pub struct Groups {
     config: Arc<GroupConfig>,
     // Ordered, so that what a command writes depends on nothing but the state.
     groups: BTreeMap<GroupId, Group>,
+    /// What open transactions have committed.
+    pending: PendingOffsets,
     /// No id is in both maps.
     share_groups: BTreeMap<GroupId, ShareGroup>,
     /// Records of kinds that this version doesn't know, kept for one that does.
@@ -90,6 +95,7 @@ impl Groups {
         Groups {
             config,
             groups: BTreeMap::new(),
+            pending: PendingOffsets::default(),
             share_groups: BTreeMap::new(),
             unknown: BTreeMap::new(),
         }

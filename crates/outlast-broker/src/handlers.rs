@@ -1,6 +1,8 @@
 //! One file an API, named after it. A handler takes a decoded request to its response; what it decides on lives in the
 //! modules beside this one.
 
+pub mod add_offsets_to_txn;
+pub mod add_partitions_to_txn;
 pub mod alter_configs;
 pub mod alter_share_group_offsets;
 pub mod api_versions;
@@ -17,6 +19,8 @@ pub mod describe_log_dirs;
 pub mod describe_producers;
 pub mod describe_share_group_offsets;
 pub mod describe_topic_partitions;
+pub mod describe_transactions;
+pub mod end_txn;
 pub mod fetch;
 pub mod find_coordinator;
 pub mod heartbeat;
@@ -27,6 +31,7 @@ pub mod leave_group;
 pub mod list_config_resources;
 pub mod list_groups;
 pub mod list_offsets;
+pub mod list_transactions;
 pub mod metadata;
 pub mod offset_commit;
 pub mod offset_delete;
@@ -38,3 +43,5 @@ pub mod share_fetch;
 pub mod share_group_describe;
 pub mod share_group_heartbeat;
 pub mod sync_group;
+pub mod txn_offset_commit;
+pub mod write_txn_markers;

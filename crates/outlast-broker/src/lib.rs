@@ -38,13 +38,15 @@ pub mod queue;
 pub mod queues;
 mod random;
 mod response_errors;
-mod share;
 mod shard;
+mod share;
 mod topic_changes;
 mod topic_config;
 mod topic_name;
 mod topic_summary;
 mod topics;
+mod transactions;
+pub mod txn;
 
 pub use broker::Broker;
 pub use broker_config::{BrokerConfig, NODE_ID};

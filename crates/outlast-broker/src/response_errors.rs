@@ -52,6 +52,17 @@ response_errors! {
     DescribeGroupsResponse: |r| r.groups.iter().map(|g| g.error_code);
     ListGroupsResponse: |r| [r.error_code];
     DeleteGroupsResponse: |r| r.results.iter().map(|g| g.error_code);
+    AddPartitionsToTxnResponse: |r| std::iter::once(r.error_code)
+        .chain(r.results_by_topic_v3_and_below.iter()
+            .chain(r.results_by_transaction.iter().flat_map(|t| &t.topic_results))
+            .flat_map(|t| &t.results_by_partition).map(|p| p.partition_error_code));
+    AddOffsetsToTxnResponse: |r| [r.error_code];
+    EndTxnResponse: |r| [r.error_code];
+    TxnOffsetCommitResponse: |r| r.topics.iter().flat_map(|t| &t.partitions).map(|p| p.error_code);
+    WriteTxnMarkersResponse: |r| r.markers.iter().flat_map(|m| &m.topics).flat_map(|t| &t.partitions)
+        .map(|p| p.error_code);
+    DescribeTransactionsResponse: |r| r.transaction_states.iter().map(|t| t.error_code);
+    ListTransactionsResponse: |r| [r.error_code];
     ShareGroupHeartbeatResponse: |r| [r.error_code];
     ShareGroupDescribeResponse: |r| r.groups.iter().map(|g| g.error_code);
     ShareFetchResponse: |r| std::iter::once(r.error_code).chain(

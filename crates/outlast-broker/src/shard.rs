@@ -31,14 +31,14 @@ use std::sync::Arc;
 
 use outlast_protocol::ErrorCode;
 use outlast_records::{Offset, PartitionId, Timestamp};
-use outlast_storage::{AppendSection, Clock, Durable, PartitionLog, Store};
+use outlast_storage::{AppendSection, Clock, Durable, Expected, PartitionLog, Store};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::Instant;
 use tracing::error;
 
 use load::{LoadError, Loaded, replay};
-pub use machine::{Asked, Machine, RequestToken, TimerChange};
+pub use machine::{Asked, Form, Machine, RequestToken, TimerChange};
 use rewrite::MIN_REWRITE_BYTES;
 use timers::Timers;
 
@@ -176,7 +176,37 @@ impl<M: Machine> Shard<M> {
         command: impl FnOnce(&mut M, Timestamp, &mut M::Effects) -> (R, Vec<AppendSection>),
     ) -> Result<(R, Ticket), ShardError> {
         let mut inner = self.inner.lock();
-        let reply = self.run_locked(&mut inner, command)?;
+        let reply = self.run_locked(&mut inner, &[], |machine, now, fx, _| {
+            command(machine, now, fx)
+        })?;
+        Ok((reply, inner.ticket()))
+    }
+
+    /// Runs a command for another shard, whose state it follows from: it is not written if what that one wrote was lost.
+    pub fn run_after<R>(
+        &self,
+        based_on: &[Expected],
+        command: impl FnOnce(&mut M, Timestamp, &mut M::Effects) -> R,
+    ) -> Result<(R, Ticket), ShardError> {
+        let mut inner = self.inner.lock();
+        let reply = self.run_locked(&mut inner, based_on, |machine, now, fx, _| {
+            (command(machine, now, fx), Vec::new())
+        })?;
+        Ok((reply, inner.ticket()))
+    }
+
+    /// Runs a command that appends elsewhere what follows from this shard's state, while it holds the shard. It must do so
+    /// on the condition that it is given, so that nothing is written that follows from what was lost; its own records
+    /// come after that, and only if nothing of it was lost.
+    pub fn run_leading<R>(
+        &self,
+        command: impl FnOnce(&mut M, Timestamp, &mut M::Effects, &[Expected]) -> R,
+    ) -> Result<(R, Ticket), ShardError> {
+        let mut inner = self.inner.lock();
+        let nothing_lost = [Expected::NoLossSince(self.store.losses())];
+        let reply = self.run_locked(&mut inner, &nothing_lost, |machine, now, fx, state| {
+            (command(machine, now, fx, state), Vec::new())
+        })?;
         Ok((reply, inner.ticket()))
     }
 
@@ -200,7 +230,7 @@ impl<M: Machine> Shard<M> {
         inner.next_token += 1;
         let (sender, receiver) = oneshot::channel();
         inner.parked.insert(token, sender);
-        self.run_locked(&mut inner, |machine, now, fx| {
+        self.run_locked(&mut inner, &[], |machine, now, fx, _| {
             command(machine, token, now, fx);
             ((), Vec::new())
         })
@@ -243,19 +273,24 @@ impl<M: Machine> Shard<M> {
     fn run_locked<R>(
         &self,
         inner: &mut Inner<M>,
-        command: impl FnOnce(&mut M, Timestamp, &mut M::Effects) -> (R, Vec<AppendSection>),
+        based_on: &[Expected],
+        command: impl FnOnce(&mut M, Timestamp, &mut M::Effects, &[Expected]) -> (R, Vec<AppendSection>),
     ) -> Result<R, ShardError> {
         let now = self.clock.now();
+        let state = inner.log.as_ref().map(|log| Expected::End {
+            log: Arc::clone(log),
+            end: inner.end,
+        });
         let machine = match &mut inner.state {
             State::Ready(machine) => machine,
             state => return Err(state.error()),
         };
         let mut fx = M::Effects::default();
-        let (reply, others) = command(machine, now, &mut fx);
+        let (reply, others) = command(machine, now, &mut fx, state.as_slice());
         let asked = M::asked(&self.world, fx, now);
         debug_assert!(others.is_empty() || !asked.records.is_empty());
         if !asked.records.is_empty() {
-            self.write(inner, asked.records, others, now)?;
+            self.write(inner, asked.records, others, based_on, now)?;
         }
         if inner.set_timers(asked.timers) {
             self.wake.notify_one();
@@ -313,7 +348,7 @@ impl<M: Machine> Shard<M> {
         self.progress
             .send_modify(|progress| progress.durable = inner.appended);
         // An error makes the shard stale again, which the driver will see.
-        self.run_locked(&mut inner, |machine, now, fx| {
+        self.run_locked(&mut inner, &[], |machine, now, fx, _| {
             (machine.loaded(now, fx), Vec::new())
         })
         .is_ok()

@@ -16,7 +16,7 @@ use crate::broker_config::{BrokerConfig, MAX_PARTITIONS, NODE_ID};
 use crate::error::ApiError;
 use crate::metadata::{MetadataImage, MetadataRecord, TopicImage};
 use crate::topic_config::{self, ConfigMap};
-use crate::topic_name::{self, CONSUMER_OFFSETS, SHARE_GROUP_STATE};
+use crate::topic_name::{self, CONSUMER_OFFSETS, SHARE_GROUP_STATE, TRANSACTION_STATE};
 use crate::topics::effective_topic_defaults;
 
 /// The default marker in CreateTopics.
@@ -309,15 +309,16 @@ fn auto_topic(config: &BrokerConfig, name: &Str) -> CreatableTopic {
         ..Default::default()
     };
     let own = match &**name {
-        CONSUMER_OFFSETS => Some(config.offsets_topic_num_partitions),
-        SHARE_GROUP_STATE => Some(SHARE_GROUP_STATE_PARTITIONS),
+        CONSUMER_OFFSETS => Some((config.offsets_topic_num_partitions, "producer")),
+        SHARE_GROUP_STATE => Some((SHARE_GROUP_STATE_PARTITIONS, "producer")),
+        TRANSACTION_STATE => Some((config.transaction_state_log_num_partitions, "uncompressed")),
         _ => None,
     };
-    if let Some(partitions) = own {
+    if let Some((partitions, compression)) = own {
         topic.num_partitions = partitions;
         let settings = [
             ("cleanup.policy", "compact"),
-            ("compression.type", "producer"),
+            ("compression.type", compression),
             ("segment.bytes", "104857600"),
         ];
         topic.configs = settings

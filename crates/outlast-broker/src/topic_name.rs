@@ -6,19 +6,20 @@ use thiserror::Error;
 const MAX_LENGTH: usize = 249;
 
 pub const CONSUMER_OFFSETS: &str = "__consumer_offsets";
+pub const TRANSACTION_STATE: &str = "__transaction_state";
 pub const SHARE_GROUP_STATE: &str = "__share_group_state";
 
 /// Topics that clients may read but not write.
 pub fn is_internal(name: &str) -> bool {
     matches!(
         name,
-        CONSUMER_OFFSETS | SHARE_GROUP_STATE | "__transaction_state"
+        CONSUMER_OFFSETS | SHARE_GROUP_STATE | TRANSACTION_STATE
     )
 }
 
 /// Names that nobody may create a topic under: what they stand for is not a topic here, or not yet.
 pub fn is_reserved(name: &str) -> bool {
-    matches!(name, "__cluster_metadata" | "__transaction_state")
+    matches!(name, "__cluster_metadata")
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Error)]

@@ -3,6 +3,8 @@
 //! Key: version i16, type i16. Value of an end marker: version i16, coordinator epoch i32. Later versions may only
 //! add to them, so more bytes than we know are accepted.
 
+use crate::RecordSet;
+
 /// What a control record says.
 #[derive(Copy, Clone, PartialEq, Eq, Hash, Debug)]
 pub enum ControlRecordType {
@@ -31,6 +33,16 @@ pub struct EndTxnMarker {
 }
 
 impl EndTxnMarker {
+    /// What a control batch says of a transaction. `None`: it is another control batch, an empty one (compaction leaves
+    /// them), or can't be read.
+    pub fn of_batch(batch: &[u8]) -> Option<Self> {
+        // Markers are a few bytes long, and nobody compresses them; a larger one is none of ours.
+        const MOST: usize = 4096;
+        let set = RecordSet::decode(batch, MOST).ok()?;
+        let record = set.iter().next()?.ok()?;
+        EndTxnMarker::decode(record.key?, record.value?)
+    }
+
     /// `None`: it is another control record, or cut short.
     pub fn decode(key: &[u8], value: &[u8]) -> Option<Self> {
         let commit = match ControlRecordType::from_key(key)? {

@@ -33,7 +33,7 @@ enum Kind {
 }
 
 impl Durable {
-    pub(crate) fn ready(result: Result<(), AppendError>) -> Durable {
+    pub fn ready(result: Result<(), AppendError>) -> Durable {
         Durable(Kind::Ready(result))
     }
 

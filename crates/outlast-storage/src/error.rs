@@ -111,6 +111,15 @@ pub enum Rejection {
     /// INVALID_TXN_STATE: a plain write while the same producer has a transaction open here.
     #[error("producer {producer_id} has a transaction open here and wrote outside of it")]
     TransactionOpen { producer_id: ProducerId },
+    /// TRANSACTION_COORDINATOR_FENCED: a marker from a coordinator that was replaced.
+    #[error(
+        "a transaction of producer {producer_id} was to be ended by a coordinator of epoch {found}, but {current} has been here"
+    )]
+    CoordinatorFenced {
+        producer_id: ProducerId,
+        current: i32,
+        found: i32,
+    },
     /// UNKNOWN_TOPIC_OR_PARTITION
     #[error("the partition was deleted")]
     PartitionDeleted,
@@ -120,6 +129,9 @@ pub enum Rejection {
     /// The whole append was turned away because another of its sections was (`append_all` only).
     #[error("another section of the same append was rejected")]
     OtherSection,
+    /// What the append is based on was not written (`append_if` and `append_all_if` only).
+    #[error("what this follows could not be written")]
+    Overtaken,
     /// The store takes no appends any more.
     #[error(transparent)]
     Store(AppendError),

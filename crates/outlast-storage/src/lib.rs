@@ -39,7 +39,11 @@
 //! | 12 | A repeated batch is answered as the first time, in flight, durable, after a crash, and after its data is gone. | `producers`, side-cars, manifest | `tests::producers` |
 //! | 13 | A deleted partition never comes back. | tombstones in `Logs`, side-cars, manifest | `retention::a_deleted_partition_stays_deleted`, `tests::model` |
 //! | 14 | A reader keeps the file it reads, whoever removes it. | files, side-cars and segments are held by `Arc` | `retention::a_reader_keeps_the_file_that_retention_removes` |
-//! | 15 | Memory for data, indexes and appends in flight has budgets. | `cache`, `lru`, `Store::reserve` | `serving::the_cache_keeps_to_its_budget_…`, `lru::tests` |
+//! | 15 | A transaction counts as open until its marker is durable: the last stable offset is where the oldest open one began, and never goes back. | `producers` (`open`), `State::last_stable_offset`; published with the high watermark | `tests::transactions`, `tests::model` |
+//! | 16 | Whoever reads below the last stable offset is told of every aborted transaction there, wherever the bytes lie: memory, L0, L1, after a crash. | `transactions::AbortedTxns`; side-cars and segments list what ended in them | `transactions::the_list_survives_…`, `tests::model` |
+//! | 17 | A marker of an older producer epoch, or of an older coordinator, ends nothing. | `ProducerEntry::check` | `transactions::markers_end_or_are_refused` |
+//! | 18 | What is appended on the condition of an earlier append is not there without that one. | `Store::append_if`, under the sequencer's lock; entries become durable in order | `full_disk::what_follows_from_a_lost_append_is_not_appended` |
+//! | 19 | Memory for data, indexes and appends in flight has budgets. | `cache`, `lru`, `Store::reserve` | `serving::the_cache_keeps_to_its_budget_…`, `lru::tests` |
 //!
 //! # Locks
 //!
@@ -69,6 +73,7 @@ pub mod segment;
 mod store;
 #[cfg(test)]
 mod tests;
+mod transactions;
 mod wal;
 mod watch;
 
@@ -80,5 +85,6 @@ pub use options::StoreOptions;
 pub use partition::{FetchedBatches, PartitionLog, Retention, TimedOffset};
 pub use producers::ActiveProducer;
 pub use recovery::RecoveryReport;
-pub use store::{Append, AppendPermit, AppendSection, SectionOutcome, Store};
+pub use segment::AbortedTxn;
+pub use store::{Append, AppendPermit, AppendSection, Expected, SectionOutcome, Store};
 pub use watch::{Marked, Watcher};

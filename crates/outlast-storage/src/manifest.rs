@@ -18,6 +18,8 @@ use crate::error::StorageError;
 use crate::frame::Structure;
 use crate::io::{Io, read_file, replace_file};
 use crate::producers::ProducerEntry;
+use crate::segment::AbortedTxn;
+use crate::transactions::{decode_aborted_lists, encode_aborted_lists};
 
 const STRUCTURE: Structure = Structure {
     name: "manifest",
@@ -56,8 +58,11 @@ pub(crate) struct PartitionRecord {
     pub(crate) start: Offset,
     pub(crate) end: Offset,
     pub(crate) epochs: Vec<(LeaderEpoch, Offset)>,
-    /// Producers whose last batch lies in no file any more.
+    /// Producers whose last batch lies in no file any more, and those with an open transaction that began in a segment.
     pub(crate) producers: Vec<(ProducerId, ProducerEntry)>,
+    /// Aborted transactions that began in a segment and ended in a write-ahead log file: of those, a scan of that file
+    /// would find the end only.
+    pub(crate) aborted: Vec<AbortedTxn>,
 }
 
 /// What [`Manifest::load`] found.
@@ -100,6 +105,10 @@ impl Manifest {
             out.put_partition(*id);
             out.put_u64(*file);
         }
+        encode_aborted_lists(
+            self.partitions.iter().map(|record| &record.aborted),
+            &mut out,
+        );
         STRUCTURE.frame(&out)
     }
 
@@ -196,10 +205,14 @@ fn decode_body(body: &[u8]) -> Result<Manifest, Short> {
             end: Offset(fields.i64()?),
             epochs: epochs::decode(&mut fields)?,
             producers: ProducerEntry::decode_all(&mut fields)?,
+            aborted: Vec::new(),
         });
     }
     for _ in 0..fields.count(28)? {
         manifest.deleted.push((fields.partition()?, fields.u64()?));
+    }
+    for (at, aborted) in decode_aborted_lists(&mut fields)? {
+        manifest.partitions.get_mut(at).ok_or(Short)?.aborted = aborted;
     }
     Ok(manifest)
 }
@@ -231,6 +244,12 @@ mod tests {
                 end: Offset(50),
                 epochs: vec![(LeaderEpoch(0), Offset(5))],
                 producers: vec![(ProducerId(4), ProducerEntry::new(ProducerEpoch(1)))],
+                aborted: vec![AbortedTxn {
+                    producer_id: ProducerId(4),
+                    first_offset: Offset(6),
+                    last_offset: Offset(8),
+                    last_stable_offset: Offset(9),
+                }],
             }],
             deleted: vec![(id(1), 6)],
         };

@@ -1,7 +1,8 @@
 //! One partition's log: its offsets, its cached tail, where its batches lie on disk, and its producers.
 //!
 //! Invariants, all under the one lock of `State`:
-//! - `start ≤ high watermark ≤ end`; the high watermark and the start never move backwards.
+//! - `start ≤ last stable offset ≤ high watermark ≤ end`; none of the first three moves backwards.
+//! - The last stable offset is where the oldest open transaction begins, or the high watermark when there is none.
 //! - The high watermark is what is durable and contiguous; only the writer moves it, in log order.
 //! - `end`, pending producers and the cache's newest batches may run ahead of it, and fall back to it together
 //!   when a write fails.
@@ -17,7 +18,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
-use outlast_records::{BatchHeader, LeaderEpoch, Offset, PartitionId, Timestamp};
+use outlast_records::{LeaderEpoch, Offset, PartitionId, ProducerId, Timestamp};
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::cache::Tail;
@@ -25,6 +26,8 @@ use crate::durable::Commit;
 use crate::epochs::EpochStarts;
 use crate::error::{Damage, EpochEnd};
 use crate::producers::{ActiveProducer, ProducerTable};
+use crate::segment::AbortedTxn;
+use crate::transactions::{AbortedTxns, StoredBatch};
 use crate::wal::file::WalFile;
 use crate::watch::{Watchers, Woken};
 
@@ -49,6 +52,7 @@ pub struct PartitionLog {
     reader: Arc<Reader>,
     // Copies of what `state` holds, for those who only look.
     start: AtomicI64,
+    last_stable: AtomicI64,
     high_watermark: AtomicI64,
     end: AtomicI64,
     size_bytes: AtomicU64,
@@ -64,6 +68,7 @@ pub(crate) struct State {
     pub(crate) tail: Tail,
     pub(crate) epochs: EpochStarts,
     pub(crate) producers: ProducerTable,
+    pub(crate) aborted: AbortedTxns,
     pub(crate) retention: Retention,
     pub(crate) watchers: Watchers,
     /// Set when the delete is queued: nothing is appended after it.
@@ -84,6 +89,7 @@ impl PartitionLog {
             id,
             reader,
             start: AtomicI64::new(0),
+            last_stable: AtomicI64::new(0),
             high_watermark: AtomicI64::new(0),
             end: AtomicI64::new(0),
             size_bytes: AtomicU64::new(0),
@@ -112,6 +118,17 @@ impl PartitionLog {
         Offset(self.high_watermark.load(Ordering::Acquire))
     }
 
+    /// Every transaction that has a record below it is over (KIP-98): as far as read_committed consumers read.
+    pub fn last_stable_offset(&self) -> Offset {
+        Offset(self.last_stable.load(Ordering::Acquire))
+    }
+
+    /// The aborted transactions that a reader of the offsets from `from` up to before `to`, which is not beyond the last
+    /// stable offset, may meet records of; in the order of their markers.
+    pub fn aborted(&self, from: Offset, to: Offset) -> Vec<AbortedTxn> {
+        self.state.lock().aborted.between(from, to)
+    }
+
     /// Bytes of batches on disk.
     pub fn size_bytes(&self) -> u64 {
         self.size_bytes.load(Ordering::Acquire)
@@ -138,12 +155,19 @@ impl PartitionLog {
     /// The batch at `offset` was written at this time or later. `NONE` where nothing is known.
     pub fn written_after(&self, offset: Offset) -> Timestamp {
         let state = self.state.lock();
-        let at = state.extents.partition_point(|extent| extent.next <= offset);
+        let at = state
+            .extents
+            .partition_point(|extent| extent.next <= offset);
         state.extents.get(at).map_or(Timestamp::NONE, Extent::begun)
     }
 
     pub fn set_retention(&self, retention: Retention) {
         self.state.lock().retention = retention;
+    }
+
+    /// Whether anything is remembered of a producer here, appends in flight included.
+    pub fn knows_producer(&self, id: ProducerId) -> bool {
+        self.state.lock().producers.knows(id)
     }
 
     pub fn producers(&self) -> Vec<ActiveProducer> {
@@ -162,6 +186,8 @@ impl PartitionLog {
     /// Makes a changed state visible to those who don't lock.
     pub(crate) fn publish(&self, state: &State) {
         self.start.store(state.start.0, Ordering::Release);
+        self.last_stable
+            .store(state.last_stable_offset().0, Ordering::Release);
         self.high_watermark
             .store(state.high_watermark.0, Ordering::Release);
         self.end.store(state.end.0, Ordering::Release);
@@ -179,12 +205,12 @@ impl PartitionLog {
         file: &Arc<WalFile>,
         sequence: u64,
         leader_epoch: LeaderEpoch,
-        headers: impl Iterator<Item = (BatchHeader, u32)>,
+        batches: impl Iterator<Item = StoredBatch>,
         woken: &mut Woken,
     ) -> FirstTouch {
         let mut state = self.state.lock();
         let first = state.touch(file);
-        state.add_batches(file, sequence, leader_epoch, headers);
+        state.add_batches(file, sequence, leader_epoch, batches);
         state.watchers.wake(woken);
         self.publish(&state);
         first
@@ -251,26 +277,75 @@ impl State {
         first
     }
 
-    /// Takes in durable batches: `(header, position in the file)`, of one section.
+    /// Takes in durable batches of one section.
     pub(crate) fn add_batches(
         &mut self,
         file: &Arc<WalFile>,
         sequence: u64,
         leader_epoch: LeaderEpoch,
-        headers: impl Iterator<Item = (BatchHeader, u32)>,
+        batches: impl Iterator<Item = StoredBatch>,
     ) {
-        for (header, position) in headers {
+        for StoredBatch {
+            header,
+            marker,
+            position,
+        } in batches
+        {
+            let mut ended = None;
             if header.has_producer() {
-                self.producers.commit(&header, sequence);
+                ended = self.producers.commit(&header, marker, sequence);
             }
             if self.high_watermark < header.next_offset() {
                 self.epochs.note(leader_epoch, header.base_offset);
                 self.high_watermark = header.next_offset();
                 self.end = self.end.max(self.high_watermark);
             }
+            if let Some(first_offset) = ended
+                && marker.is_some_and(|marker| !marker.commit)
+            {
+                self.aborted.add(AbortedTxn {
+                    producer_id: header.producer_id,
+                    first_offset,
+                    last_offset: header.last_offset(),
+                    // While a log is recovered, the high watermark may be ahead already.
+                    last_stable_offset: self
+                        .producers
+                        .first_open()
+                        .unwrap_or(header.next_offset())
+                        .min(header.next_offset()),
+                });
+            }
             self.bytes += header.size() as u64;
             Extent::for_file(&mut self.extents, file, header.base_offset).add(&header, position);
         }
+    }
+
+    pub(crate) fn last_stable_offset(&self) -> Offset {
+        match self.producers.first_open() {
+            // Of a transaction that began below the log start, what is left begins there.
+            Some(first) => first.max(self.start).min(self.high_watermark),
+            None => self.high_watermark,
+        }
+    }
+
+    /// The aborted transactions that began in a segment and ended in a write-ahead log file.
+    pub(crate) fn aborted_across(&self) -> Vec<AbortedTxn> {
+        let first_wal = self
+            .extents
+            .iter()
+            .find(|extent| extent.wal_number().is_some());
+        let from = first_wal.map_or(Offset(i64::MAX), |extent| extent.base);
+        let mut ended = self.aborted.ended_in(from, Offset(i64::MAX));
+        ended.retain(|txn| !self.in_wal(txn.first_offset) && self.in_wal(txn.last_offset));
+        ended
+    }
+
+    /// Whether the batch of this offset lies in a write-ahead log file.
+    pub(crate) fn in_wal(&self, offset: Offset) -> bool {
+        let at = self.extents.partition_point(|extent| extent.next <= offset);
+        self.extents
+            .get(at)
+            .is_some_and(|extent| extent.base <= offset && extent.wal_number().is_some())
     }
 
     /// Offsets below `to` were given out.
@@ -285,6 +360,7 @@ impl State {
             self.start = to;
             self.raise_end(to);
             self.epochs.trim(to);
+            self.aborted.trim(to);
         }
         self.drop_trimmed();
     }

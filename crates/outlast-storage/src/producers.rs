@@ -5,10 +5,12 @@
 //! that wait for their fsync: checks look at pending first, a commit moves one batch down, and a failed write
 //! drops the layer. Expiry and snapshots look at the durable layer only.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 
-use outlast_records::{BatchHeader, Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};
+use outlast_records::{
+    BatchHeader, EndTxnMarker, Offset, ProducerEpoch, ProducerId, Sequence, Timestamp,
+};
 
 use crate::codec::{Fields, Put, Short};
 use crate::error::Rejection;
@@ -113,13 +115,17 @@ impl ProducerEntry {
     }
 
     /// Takes in a batch that was let pass.
-    fn apply(&mut self, header: &BatchHeader) {
+    fn apply(&mut self, header: &BatchHeader, marker: Option<EndTxnMarker>) {
+        if header.attributes.is_control() && marker.is_none() {
+            return; // it says nothing of a producer
+        }
         if self.epoch != header.producer_epoch {
             self.epoch = header.producer_epoch;
             self.len = 0;
         }
         self.last_timestamp = header.max_timestamp;
-        if header.attributes.is_control() {
+        if let Some(marker) = marker {
+            self.coordinator_epoch = marker.coordinator_epoch;
             self.txn_first_offset = None;
             return;
         }
@@ -132,13 +138,26 @@ impl ProducerEntry {
     }
 
     /// May `header` follow? `Ok(Some(span))` when it is a repeat of `span`.
-    fn check(&self, header: &BatchHeader) -> Result<Option<BatchSpan>, Rejection> {
+    fn check(
+        &self,
+        header: &BatchHeader,
+        marker: Option<EndTxnMarker>,
+    ) -> Result<Option<BatchSpan>, Rejection> {
         let producer_id = header.producer_id;
         if header.producer_epoch < self.epoch {
             return Err(Rejection::InvalidProducerEpoch {
                 producer_id,
                 current: self.epoch,
                 found: header.producer_epoch,
+            });
+        }
+        if let Some(marker) = marker
+            && marker.coordinator_epoch < self.coordinator_epoch
+        {
+            return Err(Rejection::CoordinatorFenced {
+                producer_id,
+                current: self.coordinator_epoch,
+                found: marker.coordinator_epoch,
             });
         }
         if header.attributes.is_control() {
@@ -242,6 +261,8 @@ pub(crate) struct Change {
 #[derive(Default, Debug)]
 pub(crate) struct ProducerTable {
     durable: HashMap<ProducerId, ProducerEntry>,
+    /// First offset and producer of every transaction that is open in the durable layer.
+    open: BTreeMap<Offset, ProducerId>,
     pending: HashMap<ProducerId, Pending>,
 }
 
@@ -256,11 +277,11 @@ impl ProducerTable {
     /// Checks the batches of one section, of which the first gets the offset `base`. Changes nothing.
     pub(crate) fn admit<'a>(
         &self,
-        headers: impl Iterator<Item = &'a BatchHeader>,
+        headers: impl Iterator<Item = (&'a BatchHeader, Option<EndTxnMarker>)>,
         mut base: Offset,
     ) -> Result<Admission, Rejection> {
         let mut changed: Vec<Change> = Vec::new();
-        for header in headers {
+        for (header, marker) in headers {
             let placed = BatchHeader {
                 base_offset: base,
                 ..*header
@@ -280,7 +301,7 @@ impl ProducerTable {
             };
             // Without an entry any sequence is taken: the state may have expired or been trimmed (KIP-360).
             if let Some(entry) = entry
-                && let Some(span) = entry.check(header)?
+                && let Some(span) = entry.check(header, marker)?
             {
                 // A span that the durable layer knows too needs no waiting.
                 let durable = self.durable.get(&id).is_some_and(|e| {
@@ -294,7 +315,7 @@ impl ProducerTable {
             let mut entry = entry
                 .cloned()
                 .unwrap_or_else(|| ProducerEntry::new(header.producer_epoch));
-            entry.apply(&placed);
+            entry.apply(&placed, marker);
             match at {
                 Some(at) => {
                     changed[at].entry = entry;
@@ -325,31 +346,75 @@ impl ProducerTable {
         }
     }
 
-    /// A batch became durable in WAL entry `sequence`.
-    pub(crate) fn commit(&mut self, header: &BatchHeader, sequence: u64) {
+    /// A batch became durable in WAL entry `sequence`. The first offset of the transaction that it ended, if it did.
+    pub(crate) fn commit(
+        &mut self,
+        header: &BatchHeader,
+        marker: Option<EndTxnMarker>,
+        sequence: u64,
+    ) -> Option<Offset> {
         let id = header.producer_id;
-        self.replay(header, sequence);
+        let ended = self.replay(header, marker, sequence);
         if let Some(pending) = self.pending.get_mut(&id) {
             pending.batches = pending.batches.saturating_sub(1);
             if pending.batches == 0 {
                 self.pending.remove(&id);
             }
         }
+        ended
     }
 
     /// Takes a stored batch into the durable layer; one that is known already changes nothing.
-    pub(crate) fn replay(&mut self, header: &BatchHeader, sequence: u64) {
+    fn replay(
+        &mut self,
+        header: &BatchHeader,
+        marker: Option<EndTxnMarker>,
+        sequence: u64,
+    ) -> Option<Offset> {
         let entry = self
             .durable
             .entry(header.producer_id)
             .or_insert_with(|| ProducerEntry::new(header.producer_epoch));
-        if header.producer_epoch < entry.epoch
-            || (header.producer_epoch == entry.epoch && header.last_offset() <= entry.last_offset())
-        {
+        // What a newer side-car remembers has seen this batch, and perhaps the transaction after it.
+        let seen = match marker {
+            // It ended a transaction before the one that is open.
+            Some(_) => entry
+                .txn_first_offset
+                .is_some_and(|first| header.base_offset < first),
+            None => {
+                header.producer_epoch == entry.epoch && header.last_offset() <= entry.last_offset()
+            }
+        };
+        if seen || sequence < entry.changed_in || header.producer_epoch < entry.epoch {
+            return None;
+        }
+        let before = entry.txn_first_offset;
+        entry.apply(header, marker);
+        entry.changed_in = sequence;
+        let after = entry.txn_first_offset;
+        self.note_open(header.producer_id, before, after);
+        before.filter(|_| after.is_none())
+    }
+
+    fn note_open(&mut self, id: ProducerId, before: Option<Offset>, after: Option<Offset>) {
+        if before == after {
             return;
         }
-        entry.apply(header);
-        entry.changed_in = sequence;
+        if let Some(before) = before {
+            self.open.remove(&before);
+        }
+        if let Some(after) = after {
+            self.open.insert(after, id);
+        }
+    }
+
+    /// The first offset of the oldest transaction that is open.
+    pub(crate) fn first_open(&self) -> Option<Offset> {
+        self.open.keys().next().copied()
+    }
+
+    pub(crate) fn knows(&self, id: ProducerId) -> bool {
+        self.durable.contains_key(&id) || self.pending.contains_key(&id)
     }
 
     /// Forgets what is not durable.
@@ -373,12 +438,13 @@ impl ProducerTable {
 
     /// Takes in what a side-car or the manifest remembers; the newer of two entries stays.
     pub(crate) fn restore(&mut self, id: ProducerId, entry: ProducerEntry) {
-        match self.durable.get(&id) {
-            Some(known) if known.changed_in >= entry.changed_in => {}
-            _ => {
-                self.durable.insert(id, entry);
-            }
+        let known = self.durable.get(&id);
+        if known.is_some_and(|known| known.changed_in >= entry.changed_in) {
+            return;
         }
+        let before = known.and_then(|known| known.txn_first_offset);
+        self.note_open(id, before, entry.txn_first_offset);
+        self.durable.insert(id, entry);
     }
 
     pub(crate) fn active(&self) -> Vec<ActiveProducer> {

@@ -58,6 +58,8 @@ pub struct SegmentPartition {
     pub max_timestamp: Timestamp,
     pub data_position: u64,
     pub data_len: u64,
+    /// How many aborted transactions its index lists.
+    pub aborted: u32,
     index_position: u64,
     index_len: u32,
     index_crc: u32,
@@ -88,6 +90,7 @@ pub struct Chunk {
 pub struct PartitionState {
     /// Leader epochs that wrote into the segment, and the offset each began at.
     pub epochs: Vec<(LeaderEpoch, Offset)>,
+    /// Transactions whose abort marker lies in the segment, in the order of the markers.
     pub aborted: Vec<AbortedTxn>,
     /// Idempotent producers, as the side-cars of the write-ahead log encode them.
     pub producers: Vec<u8>,

@@ -36,6 +36,15 @@ pub struct AppendSection {
     pub leader_epoch: LeaderEpoch,
 }
 
+/// What an append is based on.
+#[derive(Clone)]
+pub enum Expected {
+    /// This log ends at this offset, appends in flight included. When a failed write took back what was there, it does not.
+    End { log: Arc<PartitionLog>, end: Offset },
+    /// No append was taken back since [`Store::losses`] said this.
+    NoLossSince(u64),
+}
+
 /// What became of an append, and the promise that it is durable.
 pub struct Append {
     /// In the order of the sections. Offsets are final once `durable` resolves to `Ok`, and void otherwise.
@@ -229,20 +238,48 @@ impl Store {
     /// Appends all sections or, when one is not accepted (or is a repeat), none. They must be of different partitions.
     pub fn append_all(&self, sections: Vec<AppendSection>) -> Append {
         let mut queue = self.shared.sequencer.lock();
+        self.append_all_locked(&mut queue, sections)
+    }
+
+    fn append_all_locked(&self, queue: &mut Queue, sections: Vec<AppendSection>) -> Append {
         let checks: Vec<_> = sections
             .iter()
             .map(|section| section.log.check(&section.batches))
             .collect();
         if checks.iter().all(Result::is_ok) {
-            return self.shared.append(&mut queue, sections);
+            return self.shared.append(queue, sections);
         }
         let outcome = |check| match check {
             Ok(()) => SectionOutcome::Rejected(Rejection::OtherSection),
-            Err(refusal) => refused(refusal, &queue),
+            Err(refusal) => refused(refusal, queue),
         };
         Append {
             sections: checks.into_iter().map(outcome).collect(),
             durable: Durable::ready(Ok(())),
+        }
+    }
+
+    /// How often a write failed that took appends back with it.
+    pub fn losses(&self) -> u64 {
+        self.shared.sequencer.lock().losses()
+    }
+
+    /// As [`Store::append`], or nothing if what it is based on is not there. Entries become durable in the order of the
+    /// calls: what is appended here can't outlive what was expected.
+    pub fn append_if(&self, expected: &[Expected], sections: Vec<AppendSection>) -> Append {
+        let mut queue = self.shared.sequencer.lock();
+        match is_there(expected, &queue) {
+            true => self.shared.append(&mut queue, sections),
+            false => overtaken(&sections),
+        }
+    }
+
+    /// As [`Store::append_all`], or nothing if what it is based on is not there.
+    pub fn append_all_if(&self, expected: &[Expected], sections: Vec<AppendSection>) -> Append {
+        let mut queue = self.shared.sequencer.lock();
+        match is_there(expected, &queue) {
+            true => self.append_all_locked(&mut queue, sections),
+            false => overtaken(&sections),
         }
     }
 
@@ -567,6 +604,21 @@ impl Shared {
         let commit = queue.push_control(QueuedSection { log, content });
         self.sequencer.notify();
         commit
+    }
+}
+
+fn is_there(expected: &[Expected], queue: &Queue) -> bool {
+    expected.iter().all(|expected| match expected {
+        Expected::End { log, end } => log.end_offset() == *end,
+        Expected::NoLossSince(losses) => queue.losses() == *losses,
+    })
+}
+
+fn overtaken(sections: &[AppendSection]) -> Append {
+    let rejected = |_| SectionOutcome::Rejected(Rejection::Overtaken);
+    Append {
+        sections: sections.iter().map(rejected).collect(),
+        durable: Durable::ready(Ok(())),
     }
 }
 

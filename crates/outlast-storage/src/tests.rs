@@ -10,3 +10,4 @@ mod producers;
 mod retention;
 mod segments;
 mod serving;
+mod transactions;

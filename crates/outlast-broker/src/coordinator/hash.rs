@@ -1,5 +1,5 @@
-//! Which shard a group belongs to: Kafka's rule, so that a group keeps its partition of
-//! `__consumer_offsets` when it moves between Kafka and Outlast. Queues follow the same rule.
+//! Which shard a group or a transactional id belongs to: Kafka's rule, so that it keeps its partition of the
+//! coordinator's topic when it moves between Kafka and Outlast. Queues follow the same rule.
 
 /// Java's `String.hashCode` without its sign, modulo the number of partitions.
 pub(crate) fn shard_of(group_id: &str, partitions: usize) -> usize {

@@ -130,7 +130,10 @@ impl GroupCoordinator {
     }
 }
 
-fn check_partition(facts: Result<TopicFacts, ErrorCode>, index: i32) -> Result<(), ErrorCode> {
+pub(super) fn check_partition(
+    facts: Result<TopicFacts, ErrorCode>,
+    index: i32,
+) -> Result<(), ErrorCode> {
     if (0..facts?.partitions).contains(&index) {
         Ok(())
     } else {

@@ -1,7 +1,7 @@
 //! OffsetFetch: one group up to version 7, several from 8 on, topics by id from 10 on.
 //!
-//! `require_stable` needs nothing more: an offset is shown when it is durable, and there are no
-//! transactions whose outcome could be open.
+//! An offset is shown when it is durable. With `require_stable`, one that an open transaction is about to
+//! replace is not shown either.
 
 use outlast_protocol::messages::offset_fetch::{
     OffsetFetchRequestGroup, OffsetFetchRequestTopics, OffsetFetchResponseGroup,
@@ -28,12 +28,17 @@ impl GroupCoordinator {
     ) -> OffsetFetchResponse {
         if version >= FIRST_VERSION_WITH_GROUPS {
             return OffsetFetchResponse {
-                groups: self.fetch_groups(request.groups, version).await,
+                groups: self
+                    .fetch_groups(request.groups, request.require_stable, version)
+                    .await,
                 ..OffsetFetchResponse::default()
             };
         }
+        let require_stable = request.require_stable;
         let group = single_group(request);
-        let mut fetched = self.fetch_groups(vec![group], version).await;
+        let mut fetched = self
+            .fetch_groups(vec![group], require_stable, version)
+            .await;
         fetched.pop().map(single_response).unwrap_or_default()
     }
 
@@ -41,13 +46,14 @@ impl GroupCoordinator {
     async fn fetch_groups(
         &self,
         groups: Vec<OffsetFetchRequestGroup>,
+        require_stable: bool,
         version: i16,
     ) -> Vec<OffsetFetchResponseGroup> {
         let looks: Vec<_> = groups
             .into_iter()
             .map(|group| {
                 let shard = self.shard(&group.group_id);
-                let looked = self.look(shard, &group, version);
+                let looked = self.look(shard, &group, require_stable, version);
                 (shard, group, looked)
             })
             .collect();
@@ -73,13 +79,14 @@ impl GroupCoordinator {
         &self,
         shard: &Shard,
         group: &OffsetFetchRequestGroup,
+        require_stable: bool,
         version: i16,
     ) -> Result<(Vec<OffsetFetchResponseTopics>, Ticket), ShardError> {
         let id = GroupId::new(&group.group_id);
         let Some(topics) = &group.topics else {
             let current_id = |name: &Str| Some(self.topics.by_name(name)?.id);
             let (mut topics, ticket) =
-                shard.run(|groups, _, _| groups.fetch_all(&id, current_id))?;
+                shard.run(|groups, _, _| groups.fetch_all(&id, current_id, require_stable))?;
             if version >= FIRST_VERSION_WITH_TOPIC_IDS {
                 // Without an id there is no way to say which topic.
                 topics.retain(|topic| !topic.topic_id.is_nil());
@@ -94,7 +101,8 @@ impl GroupCoordinator {
                 None => unknown.push(topic_error(topic, ErrorCode::UnknownTopicId)),
             }
         }
-        let (mut fetched, ticket) = shard.run(|groups, _, _| groups.fetch(&id, &known))?;
+        let (mut fetched, ticket) =
+            shard.run(|groups, _, _| groups.fetch(&id, &known, require_stable))?;
         fetched.append(&mut unknown);
         Ok((fetched, ticket))
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use outlast_protocol::EncodeError;
-use outlast_records::Timestamp;
+use outlast_records::{EndTxnMarker, ProducerEpoch, ProducerId, Timestamp};
 use tokio::sync::mpsc::UnboundedSender;
 
 pub(super) use crate::shard::{ShardError, Ticket};
@@ -13,7 +13,7 @@ pub(super) use crate::shard::{ShardError, Ticket};
 use crate::group::{
     Departure, Effects, GroupConfig, GroupRecord, Groups, RecordError, Reply, TimerEvent, TimerKey,
 };
-use crate::shard::{Asked, Machine};
+use crate::shard::{Asked, Form, Machine};
 
 /// One partition of `__consumer_offsets`.
 pub(super) type Shard = crate::shard::Shard<Groups>;
@@ -53,6 +53,36 @@ impl Machine for Groups {
         Ok(())
     }
 
+    fn replay_in_transaction(
+        &mut self,
+        producer: (ProducerId, ProducerEpoch),
+        key: Option<Bytes>,
+        value: Option<Bytes>,
+        now: Timestamp,
+    ) -> Result<(), RecordError> {
+        let record = match GroupRecord::decode(key, value)? {
+            GroupRecord::Offset {
+                group,
+                topic,
+                partition,
+                value: Some(value),
+            } => GroupRecord::PendingOffset {
+                producer,
+                group,
+                topic,
+                partition,
+                value,
+            },
+            other => other,
+        };
+        self.replay(record, now);
+        Ok(())
+    }
+
+    fn replay_end(&mut self, producer: ProducerId, marker: EndTxnMarker, now: Timestamp) {
+        self.apply_end(producer, marker, now);
+    }
+
     fn loaded(&mut self, now: Timestamp, fx: &mut Effects) {
         self.loaded(now, fx);
     }
@@ -75,6 +105,10 @@ impl Machine for Groups {
 
     fn encode(record: &GroupRecord) -> Result<(Bytes, Option<Bytes>), EncodeError> {
         record.encode()
+    }
+
+    fn form(record: &GroupRecord) -> Form {
+        record.form()
     }
 
     fn asked(world: &World, fx: Effects, _: Timestamp) -> Asked<Groups> {

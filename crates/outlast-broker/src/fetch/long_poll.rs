@@ -44,6 +44,7 @@ struct Progress {
     /// A partition exists that records could come from.
     can_wait: bool,
     cold: Vec<ColdRead>,
+    read_committed: bool,
     /// Places with records for which nothing was left.
     passed_over: Vec<usize>,
 }
@@ -60,6 +61,7 @@ impl FetchSet {
             urgent: false,
             can_wait: false,
             cold: Vec::new(),
+            read_committed: self.read_committed,
             passed_over: Vec::new(),
         };
         let mut places: Vec<usize> = self.due.iter().copied().collect();
@@ -181,7 +183,13 @@ impl FetchState {
         };
         progress.can_wait = true;
         self.log_start = partition.log.start_offset();
+        // In this order: a stable offset is never beyond the high watermark that is told with it.
+        self.last_stable = partition.log.last_stable_offset();
         self.high_watermark = partition.log.high_watermark();
+        let limit = match progress.read_committed {
+            true => self.last_stable,
+            false => self.high_watermark,
+        };
         match self.check(&partition) {
             Ok(()) => {}
             Err(look) => {
@@ -192,7 +200,7 @@ impl FetchState {
         }
         self.look = Look::Nothing;
         let max_bytes = self.max_bytes.min(progress.left);
-        if self.fetch_offset >= self.high_watermark {
+        if self.fetch_offset >= limit {
             return;
         }
         if progress.any && max_bytes == 0 {
@@ -207,7 +215,7 @@ impl FetchState {
         let first = !progress.any;
         match partition
             .log
-            .read_cached(self.fetch_offset, self.high_watermark, max_bytes)
+            .read_cached(self.fetch_offset, limit, max_bytes)
         {
             Some(found) => self.take(Ok(found), first, max_bytes, progress),
             None => {
@@ -215,7 +223,7 @@ impl FetchState {
                     place,
                     log: partition.log.clone(),
                     from: self.fetch_offset,
-                    limit: self.high_watermark,
+                    limit,
                     max_bytes,
                     first,
                 });

@@ -4,12 +4,12 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use outlast_protocol::messages::fetch::{
-    EpochEndOffset, FetchableTopicResponse, LeaderIdAndEpoch, PartitionData,
+    AbortedTransaction, EpochEndOffset, FetchableTopicResponse, LeaderIdAndEpoch, PartitionData,
 };
 use outlast_protocol::messages::fetch::{FetchPartition, FetchTopic, ForgottenTopic};
 use outlast_protocol::{ErrorCode, Records, Str};
 use outlast_records::{LeaderEpoch, Offset};
-use outlast_storage::{FetchedBatches, Watcher};
+use outlast_storage::{AbortedTxn, FetchedBatches, Watcher};
 use uuid::Uuid;
 
 use crate::broker_config::NODE_ID;
@@ -37,6 +37,7 @@ pub(super) struct FetchState {
     /// In `FetchSet::due`.
     due: bool,
     pub(super) high_watermark: Offset,
+    pub(super) last_stable: Offset,
     pub(super) log_start: Offset,
     pub(super) look: Look,
 }
@@ -62,6 +63,8 @@ pub struct FetchSet {
     places: HashMap<Key, usize>,
     /// Places that may have something to tell, in the order of their turn.
     pub(super) due: VecDeque<usize>,
+    /// Only what is part of no open transaction is read.
+    pub(super) read_committed: bool,
     /// Made when a request first has to wait.
     pub(super) watcher: Option<Watcher>,
     resolved_with: Arc<TopicTable>,
@@ -75,6 +78,7 @@ impl FetchSet {
             free: Vec::new(),
             places: HashMap::new(),
             due: VecDeque::new(),
+            read_committed: false,
             watcher: None,
             resolved_with: table,
         }
@@ -86,6 +90,11 @@ impl FetchSet {
 
     pub fn is_empty(&self) -> bool {
         self.places.is_empty()
+    }
+
+    /// How much of a partition the next looks show; each request says it anew.
+    pub fn set_read_committed(&mut self, read_committed: bool) {
+        self.read_committed = read_committed;
     }
 
     pub fn is_by_topic_id(&self) -> bool {
@@ -176,6 +185,7 @@ impl FetchSet {
             sent_log_start: Offset::NONE,
             due: false,
             high_watermark: Offset::NONE,
+            last_stable: Offset::NONE,
             log_start: Offset::NONE,
             look: Look::Not,
         };
@@ -217,11 +227,8 @@ impl FetchSet {
 
     /// The response to a full request names every partition; one within a session those that have something new. After
     /// this the looks are gone, and partitions with nothing left to tell are not due any more.
-    pub fn take_responses(
-        &mut self,
-        full: bool,
-        read_committed: bool,
-    ) -> Vec<FetchableTopicResponse> {
+    pub fn take_responses(&mut self, full: bool) -> Vec<FetchableTopicResponse> {
+        let read_committed = self.read_committed;
         let mut topics: Vec<FetchableTopicResponse> = Vec::new();
         let mut again = VecDeque::new();
         // Partitions that sent records have had their turn: they queue behind the others.
@@ -271,6 +278,19 @@ fn push_response(topics: &mut Vec<FetchableTopicResponse>, key: &TopicKey, data:
     }
 }
 
+/// In the order in which the transactions began, as consumers of Kafka get to see them.
+fn listed(aborted: &[AbortedTxn]) -> Vec<AbortedTransaction> {
+    let mut listed: Vec<_> = aborted
+        .iter()
+        .map(|txn| AbortedTransaction {
+            producer_id: txn.producer_id.0,
+            first_offset: txn.first_offset.0,
+        })
+        .collect();
+    listed.sort_by_key(|txn| txn.first_offset);
+    listed
+}
+
 fn find(
     table: &TopicTable,
     (topic, partition): &Key,
@@ -311,8 +331,7 @@ impl FetchState {
         let mut data = PartitionData {
             partition_index: self.key.1,
             high_watermark: self.high_watermark.0,
-            // Without transactions everything below the high watermark is stable.
-            last_stable_offset: self.high_watermark.0,
+            last_stable_offset: self.last_stable.0,
             log_start_offset: self.log_start.0,
             aborted_transactions: read_committed.then(Vec::new),
             records: Some(Records::default()),
@@ -321,8 +340,14 @@ impl FetchState {
         match look {
             Look::Not | Look::Nothing => {}
             Look::Records(records) => {
-                if let Ok((topic, _)) = &self.found {
+                if let Ok((topic, partition)) = &self.found {
                     topic.metrics.bytes_out.inc_by(records.bytes as u64);
+                    if read_committed {
+                        let aborted = partition
+                            .log
+                            .aborted(self.fetch_offset, records.next_offset);
+                        data.aborted_transactions = Some(listed(&aborted));
+                    }
                 }
                 data.records = Some(Records(records.batches));
             }

@@ -146,6 +146,7 @@ impl Groups {
                 }
             }
         }
+        gone.extend(self.pending.of_topic(name, id));
         for (group, partition) in gone {
             self.write_offset(&group, name, partition, None, now, fx);
         }

@@ -99,7 +99,7 @@ impl Groups {
         Ok(())
     }
 
-    fn metadata_too_long(&self, metadata: Option<&Str>) -> bool {
+    pub(super) fn metadata_too_long(&self, metadata: Option<&Str>) -> bool {
         let most = self.config.offset_metadata_max_bytes;
         // No string has more UTF-16 code units than UTF-8 bytes.
         metadata.is_some_and(|m| m.len() > most && m.encode_utf16().count() > most)

@@ -23,6 +23,10 @@ impl Groups {
                 continue;
             };
             for (topic, partition) in expired(group, now, self.config.offsets_retention_ms()) {
+                // A transaction is about to commit another one.
+                if self.pending.is_pending(&id, &topic, partition) {
+                    continue;
+                }
                 self.write_offset(&id, &topic, partition, None, now, fx);
             }
             let unused = self.groups.get(&id).is_some_and(|group| {
@@ -45,6 +49,7 @@ impl Groups {
             .offsets
             .iter()
             .map(|(topic, partition, _)| (topic.clone(), partition))
+            .chain(self.pending.of_group(id))
             .collect();
         for (topic, partition) in offsets {
             self.write_offset(id, &topic, partition, None, now, fx);

@@ -3,10 +3,10 @@
 //! A topic that was deleted and created anew has another id, and what was committed for the old one
 //! is not shown for the new one.
 
-use outlast_protocol::Str;
 use outlast_protocol::messages::offset_fetch::{
     OffsetFetchRequestTopics, OffsetFetchResponsePartitions, OffsetFetchResponseTopics,
 };
+use outlast_protocol::{ErrorCode, Str};
 use uuid::Uuid;
 
 use super::{CommittedOffset, GroupId, Groups};
@@ -17,13 +17,20 @@ pub(crate) const NO_OFFSET: i64 = -1;
 impl Groups {
     /// The topics have names, and the ids that they have today if there are such topics. A group
     /// that doesn't exist has committed nothing.
+    ///
+    /// `require_stable`: whoever asks must not go on from an offset while a transaction that commits another one is open
+    /// (KIP-447).
     pub fn fetch(
         &self,
-        group: &GroupId,
+        group_id: &GroupId,
         topics: &[OffsetFetchRequestTopics],
+        require_stable: bool,
     ) -> Vec<OffsetFetchResponseTopics> {
-        let group = self.groups.get(group);
+        let group = self.groups.get(group_id);
         let partition = |topic: &OffsetFetchRequestTopics, index: i32| {
+            if require_stable && self.pending.is_pending(group_id, &topic.name, index) {
+                return unstable(index);
+            }
             let committed = group.and_then(|g| g.offsets.get(&topic.name, index));
             fetched(index, committed.filter(|c| c.is_of(topic.topic_id)))
         };
@@ -45,10 +52,11 @@ impl Groups {
     /// that there is no longer).
     pub fn fetch_all(
         &self,
-        group: &GroupId,
+        group_id: &GroupId,
         current_id: impl Fn(&Str) -> Option<Uuid>,
+        require_stable: bool,
     ) -> Vec<OffsetFetchResponseTopics> {
-        let Some(group) = self.groups.get(group) else {
+        let Some(group) = self.groups.get(group_id) else {
             return Vec::new();
         };
         let topic = |name: &Str| {
@@ -57,7 +65,13 @@ impl Groups {
                 .offsets
                 .topic(name)
                 .filter(|(_, committed)| committed.is_of(topic_id))
-                .map(|(index, committed)| fetched(index, Some(committed)))
+                .map(|(index, committed)| {
+                    if require_stable && self.pending.is_pending(group_id, name, index) {
+                        unstable(index)
+                    } else {
+                        fetched(index, Some(committed))
+                    }
+                })
                 .collect();
             (!partitions.is_empty()).then(|| OffsetFetchResponseTopics {
                 name: name.clone(),
@@ -70,6 +84,13 @@ impl Groups {
             .topics()
             .filter_map(|(name, _)| topic(name))
             .collect()
+    }
+}
+
+fn unstable(index: i32) -> OffsetFetchResponsePartitions {
+    OffsetFetchResponsePartitions {
+        error_code: ErrorCode::UnstableOffsetCommit.code(),
+        ..fetched(index, None)
     }
 }
 

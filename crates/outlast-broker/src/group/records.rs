@@ -9,8 +9,10 @@ use outlast_protocol::records::group::{
     GroupMetadataKey, GroupMetadataValue, MemberMetadata, OffsetCommitKey, OffsetCommitValue,
 };
 use outlast_protocol::{DecodeError, EncodeError, Message, Reader, Str, Writer};
-use outlast_records::Timestamp;
+use outlast_records::{EndTxnMarker, ProducerEpoch, ProducerId, Timestamp};
 use thiserror::Error;
+
+use crate::shard::Form;
 
 use super::member::{Member, MemberProtocol};
 use super::{
@@ -39,6 +41,19 @@ pub enum GroupRecord {
         topic: Str,
         partition: i32,
         value: Option<OffsetCommitValue>,
+    },
+    /// An offset that counts when its producer's transaction commits: in a batch of that.
+    PendingOffset {
+        producer: (ProducerId, ProducerEpoch),
+        group: GroupId,
+        topic: Str,
+        partition: i32,
+        value: OffsetCommitValue,
+    },
+    /// The end of a producer's transaction: a control batch.
+    TransactionEnd {
+        producer: (ProducerId, ProducerEpoch),
+        marker: EndTxnMarker,
     },
     Share {
         group: GroupId,
@@ -79,20 +94,34 @@ impl GroupRecord {
                 topic,
                 partition,
                 value,
-            } => {
-                let key = OffsetCommitKey {
-                    group: group.wire(),
-                    topic: topic.clone(),
-                    partition: *partition,
-                };
-                let value = value
-                    .as_ref()
-                    .map(|v| v.to_versioned_bytes(offset_value_version(v)))
-                    .transpose()?;
-                Ok((keyed(OFFSET, &key)?, value))
-            }
+            } => encode_offset(group, topic, *partition, value.as_ref()),
+            GroupRecord::PendingOffset {
+                group,
+                topic,
+                partition,
+                value,
+                ..
+            } => encode_offset(group, topic, *partition, Some(value)),
+            // The batch is all there is.
+            GroupRecord::TransactionEnd { .. } => Ok((Bytes::new(), None)),
             GroupRecord::Share { group, record } => record.encode(group),
             GroupRecord::Unknown { key, value } => Ok((key.clone(), value.clone())),
+        }
+    }
+
+    /// What kind of batch it goes into.
+    pub(crate) fn form(&self) -> Form {
+        match self {
+            GroupRecord::PendingOffset { producer, .. } => {
+                Form::InTransaction(producer.0, producer.1)
+            }
+            GroupRecord::TransactionEnd { producer, marker } => {
+                Form::End(producer.0, producer.1, *marker)
+            }
+            GroupRecord::Metadata { .. }
+            | GroupRecord::Offset { .. }
+            | GroupRecord::Share { .. }
+            | GroupRecord::Unknown { .. } => Form::Plain,
         }
     }
 
@@ -165,6 +194,16 @@ impl Groups {
                 partition,
                 value,
             } => self.apply_offset(&group, &topic, partition, value.as_ref(), now),
+            GroupRecord::PendingOffset {
+                producer,
+                group,
+                topic,
+                partition,
+                value,
+            } => self.apply_pending(producer, &group, &topic, partition, &value),
+            GroupRecord::TransactionEnd { producer, marker } => {
+                self.apply_end(producer.0, marker, now);
+            }
             GroupRecord::Share { group, record } => self.apply_share(&group, &record),
             GroupRecord::Unknown { key, value } => {
                 match value {
@@ -185,7 +224,10 @@ impl Groups {
                 value: Some(value.clone()),
             });
         let classic = self.groups.values().flat_map(group_records);
-        unknown.chain(classic).chain(self.share_snapshot())
+        unknown
+            .chain(classic)
+            .chain(self.pending.records())
+            .chain(self.share_snapshot())
     }
 
     /// The one way in which an offset changes, both when it happens and when it is replayed.
@@ -206,6 +248,7 @@ impl Groups {
                 .offsets
                 .insert(topic, partition, CommittedOffset::from_value(value)),
             None => {
+                self.pending.remove(group, topic, partition);
                 if let Some(existing) = self.groups.get_mut(group) {
                     existing.offsets.remove(topic, partition);
                 }
@@ -321,6 +364,23 @@ fn detach_value(mut value: GroupMetadataValue) -> GroupMetadataValue {
         member.assignment = Bytes::copy_from_slice(&member.assignment);
     }
     value
+}
+
+fn encode_offset(
+    group: &GroupId,
+    topic: &Str,
+    partition: i32,
+    value: Option<&OffsetCommitValue>,
+) -> Result<(Bytes, Option<Bytes>), EncodeError> {
+    let key = OffsetCommitKey {
+        group: group.wire(),
+        topic: topic.clone(),
+        partition,
+    };
+    let value = value
+        .map(|v| v.to_versioned_bytes(offset_value_version(v)))
+        .transpose()?;
+    Ok((keyed(OFFSET, &key)?, value))
 }
 
 fn keyed<K: Message>(kind: i16, key: &K) -> Result<Bytes, EncodeError> {

@@ -9,8 +9,11 @@ use outlast_protocol::{ApiKey, ErrorCode, Str};
 use crate::connection::ClientSoftware;
 use crate::dispatch::{self, RequestContext};
 
-/// Share groups, at the level that Kafka calls ready for production.
-const SHARE_VERSION: &str = "share.version";
+/// Features and their levels, as Kafka has them: share groups ready for production, and the second version of the transaction
+/// protocol (KIP-890), by which clients choose theirs.
+const FEATURES: [(&str, i16); 2] = [("share.version", 1), ("transaction.version", 2)];
+/// The features never change.
+const FEATURES_EPOCH: i64 = 0;
 /// Clients of older versions take a level of 0 for an error.
 const FIRST_VERSION_WITH_FEATURE_LEVEL_0: i16 = 4;
 
@@ -33,22 +36,30 @@ pub(crate) async fn handle(
     }
     ApiVersionsResponse {
         api_keys: api_keys(),
-        supported_features: vec![SupportedFeatureKey {
-            name: Str::from_static(SHARE_VERSION),
-            min_version: match context.version {
-                ..FIRST_VERSION_WITH_FEATURE_LEVEL_0 => 1,
-                _ => 0,
-            },
-            max_version: 1,
-        }],
-        finalized_features_epoch: 0,
-        finalized_features: vec![FinalizedFeatureKey {
-            name: Str::from_static(SHARE_VERSION),
-            max_version_level: 1,
-            min_version_level: 1,
-        }],
+        supported_features: supported_features(context.version),
+        finalized_features_epoch: FEATURES_EPOCH,
+        finalized_features: FEATURES
+            .iter()
+            .map(|(name, level)| FinalizedFeatureKey {
+                name: Str::from_static(name),
+                max_version_level: *level,
+                min_version_level: *level,
+            })
+            .collect(),
         ..Default::default()
     }
+}
+
+fn supported_features(version: i16) -> Vec<SupportedFeatureKey> {
+    let supported = |(name, level): &(&'static str, i16)| SupportedFeatureKey {
+        name: Str::from_static(name),
+        min_version: match version {
+            ..FIRST_VERSION_WITH_FEATURE_LEVEL_0 => 1,
+            _ => 0,
+        },
+        max_version: *level,
+    };
+    FEATURES.iter().map(supported).collect()
 }
 
 /// The answer to a version that isn't served, in version 0, which every client can read. It names only the versions of

@@ -35,12 +35,12 @@ pub(crate) async fn handle(
             };
         }
     };
+    set.set_read_committed(request.isolation_level == READ_COMMITTED);
     let closing = context.broker.closing.subscribe();
     set.poll(limits(context, &request), closing).await;
 
     let full = matches!(session, Session::Full { .. });
-    let read_committed = request.isolation_level == READ_COMMITTED;
-    let responses = set.take_responses(full, read_committed);
+    let responses = set.take_responses(full);
     let session_id = match session {
         Session::Full { keep: false } => 0,
         Session::Full { keep: true } => sessions(context).create(set, &context.broker.random),

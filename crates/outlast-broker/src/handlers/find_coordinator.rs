@@ -1,5 +1,5 @@
-//! FindCoordinator: which broker coordinates a group, or a share group's queue. The first of its kind brings
-//! `__consumer_offsets` or `__share_group_state` into being.
+//! FindCoordinator: which broker coordinates a group, a transactional id or a share group's queue. The first of its kind
+//! brings the coordinator's topic into being.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -52,14 +52,10 @@ pub(crate) async fn handle(
 async fn find(context: &RequestContext<'_>, key_type: i8) -> Result<(), ApiError> {
     match key_type {
         GROUP => context.broker.groups().await.map(|_| ()),
+        TRANSACTION => context.broker.transactions().await.map(|_| ()),
         SHARE if context.version >= FIRST_VERSION_WITH_SHARE => {
             context.broker.queues().await.map(|_| ())
         }
-        // The one code at which every client library gives up at once instead of trying again.
-        TRANSACTION => Err(ApiError::new(
-            ErrorCode::TransactionalIdAuthorizationFailed,
-            "this release of Outlast has no transactions yet: use an idempotent producer without transactional.id",
-        )),
         other => Err(ApiError::new(
             ErrorCode::InvalidRequest,
             format!("coordinators of type {other} are not known here"),

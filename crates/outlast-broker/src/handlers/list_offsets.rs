@@ -9,7 +9,7 @@ use outlast_protocol::messages::list_offsets::{
 use outlast_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse};
 use outlast_protocol::{ErrorCode, Str};
 use outlast_records::{LeaderEpoch, Offset, Timestamp};
-use outlast_storage::TimedOffset;
+use outlast_storage::{PartitionLog, TimedOffset};
 
 use crate::dispatch::RequestContext;
 use crate::error::ApiError;
@@ -22,11 +22,14 @@ const EARLIEST_LOCAL: i64 = -4;
 const LATEST_TIERED: i64 = -5;
 const EARLIEST_PENDING_UPLOAD: i64 = -6;
 
+const READ_COMMITTED: i8 = 1;
+
 pub(crate) async fn handle(
     context: &RequestContext<'_>,
     request: ListOffsetsRequest,
 ) -> ListOffsetsResponse {
     let repeated = repeated_partitions(&request);
+    let read_committed = request.isolation_level == READ_COMMITTED;
     let mut response = ListOffsetsResponse::default();
     let mut slow = Vec::new();
     {
@@ -35,7 +38,15 @@ pub(crate) async fn handle(
             let mut partitions = Vec::with_capacity(topic.partitions.len());
             for asked in topic.partitions {
                 let known = repeated.contains(&(topic.name.clone(), asked.partition_index));
-                let answer = match find(context.version, &table, &topic.name, &asked, known) {
+                let found = find(
+                    context.version,
+                    &table,
+                    &topic.name,
+                    &asked,
+                    known,
+                    read_committed,
+                );
+                let answer = match found {
                     Ok(Found::Now(found)) => found_response(context.version, &asked, found),
                     Ok(Found::Search(partition)) => {
                         slow.push((
@@ -57,7 +68,7 @@ pub(crate) async fn handle(
         }
     }
     if !slow.is_empty() {
-        search(context.version, slow, &mut response).await;
+        search(context.version, slow, read_committed, &mut response).await;
     }
     response
 }
@@ -74,6 +85,7 @@ fn find(
     topic: &str,
     asked: &ListOffsetsPartition,
     repeated: bool,
+    read_committed: bool,
 ) -> Result<Found, ApiError> {
     if repeated {
         return Err(ErrorCode::InvalidRequest.into());
@@ -85,11 +97,23 @@ fn find(
     partition.check_leader_epoch(asked.current_leader_epoch)?;
     let at = |offset, epoch| Ok(Found::Now((offset, Timestamp::NONE, epoch)));
     match asked.timestamp {
-        LATEST => at(partition.log.high_watermark(), partition.leader_epoch),
+        LATEST => at(
+            readable(&partition.log, read_committed),
+            partition.leader_epoch,
+        ),
         EARLIEST | EARLIEST_LOCAL => at(partition.log.start_offset(), partition.leader_epoch),
         // Nothing is tiered.
         LATEST_TIERED | EARLIEST_PENDING_UPLOAD => at(Offset::NONE, LeaderEpoch::NONE),
         _ => Ok(Found::Search(partition.clone())),
+    }
+}
+
+/// Where what the client may read ends.
+fn readable(log: &PartitionLog, read_committed: bool) -> Offset {
+    if read_committed {
+        log.last_stable_offset()
+    } else {
+        log.high_watermark()
     }
 }
 
@@ -109,6 +133,7 @@ fn min_version(timestamp: i64) -> Option<i16> {
 async fn search(
     version: i16,
     slow: Vec<(usize, usize, Arc<Partition>, ListOffsetsPartition)>,
+    read_committed: bool,
     response: &mut ListOffsetsResponse,
 ) {
     let searched = tokio::task::spawn_blocking(move || {
@@ -118,6 +143,8 @@ async fn search(
                     MAX_TIMESTAMP => partition.log.max_timestamp(),
                     target => partition.log.offset_for_timestamp(Timestamp(target)),
                 };
+                let limit = readable(&partition.log, read_committed);
+                let found = found.map(|found| found.filter(|(offset, _, _)| *offset < limit));
                 let answer = match found {
                     Ok(Some(found)) => found_response(version, &asked, found),
                     // No record is as new as that: no error, and no offset.

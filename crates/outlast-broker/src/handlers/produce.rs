@@ -9,11 +9,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use outlast_protocol::ErrorCode;
 use outlast_protocol::messages::produce::{
     BatchIndexAndErrorMessage, PartitionProduceData, PartitionProduceResponse, TopicProduceResponse,
 };
 use outlast_protocol::messages::{ProduceRequest, ProduceResponse};
+use outlast_protocol::{ErrorCode, Str};
 use outlast_records::{
     CheckedBatch, Compression, ProduceRules, Timestamp, TimestampType, check_produced,
 };
@@ -27,6 +27,7 @@ use crate::produce::MAX_DECOMPRESSED_BYTES;
 use crate::produce::dedupe::{self, Candidate, Ids, Outcome, Published};
 use crate::topic_config::TopicConfig;
 use crate::topics::{Topic, TopicTable};
+use crate::transactions;
 
 /// Topics are named by id from this version on.
 const TOPIC_IDS: i16 = 13;
@@ -39,6 +40,8 @@ struct Place {
     log: Arc<PartitionLog>,
     log_append_time: Timestamp,
     repeats: Counter,
+    /// Topic and partition.
+    name: (Str, i32),
 }
 
 /// When a section's records are durable.
@@ -53,8 +56,9 @@ pub(crate) async fn handle(
     request: ProduceRequest,
 ) -> Result<Option<ProduceResponse>, CloseConnection> {
     let acks = request.acks;
+    let id = request.transactional_id.clone();
     let (mut response, mut places, candidates) = check(context, request);
-    let append = append(context, candidates).await;
+    let append = append(context, id.as_ref(), &places, candidates).await;
     let mut waits: HashMap<usize, Wait> = HashMap::new();
     for (at, (place, (outcome, repeats))) in places.iter_mut().zip(append.outcomes).enumerate() {
         place.repeats.inc_by(repeats);
@@ -112,8 +116,18 @@ pub(crate) async fn handle(
     Ok(Some(response))
 }
 
-async fn append(context: &RequestContext<'_>, candidates: Vec<Candidate>) -> Published {
+async fn append(
+    context: &RequestContext<'_>,
+    id: Option<&Str>,
+    places: &[Place],
+    candidates: Vec<Candidate>,
+) -> Published {
     let broker = context.broker;
+    if candidates.iter().any(transactions::is_transactional) {
+        // Their records have no ids: see `candidate`.
+        let names = places.iter().map(|place| place.name.clone());
+        return transactions::append(broker, id, context.version, names.zip(candidates));
+    }
     if candidates.iter().any(|candidate| candidate.ids.is_some()) {
         let now = broker.clock.now();
         return dedupe::append(&broker.store, &broker.dedupe_turnstile, now, candidates).await;
@@ -194,16 +208,18 @@ fn check(
             let made = checked.and_then(|topic| {
                 let (candidate, log_append_time) =
                     candidate(context.version, topic, partition, acks, now)?;
-                Ok((candidate, log_append_time, topic.metrics.repeats.clone()))
+                let repeats = topic.metrics.repeats.clone();
+                Ok((candidate, log_append_time, repeats, topic.name.clone()))
             });
             match made {
-                Ok((candidate, log_append_time, repeats)) => {
+                Ok((candidate, log_append_time, repeats, topic)) => {
                     places.push(Place {
                         topic: topic_at,
                         partition: partition_at,
                         log: candidate.section.log.clone(),
                         log_append_time,
                         repeats,
+                        name: (topic, answer.index),
                     });
                     candidates.push(candidate);
                 }
@@ -226,14 +242,7 @@ fn refuse(request: &ProduceRequest) -> Option<ApiError> {
         let message = format!("acks is {}, it must be 0, 1 or -1 (all)", request.acks);
         return Some(ApiError::new(ErrorCode::InvalidRequiredAcks, message));
     }
-    request.transactional_id.as_ref().map(|_| no_transactions())
-}
-
-fn no_transactions() -> ApiError {
-    ApiError::new(
-        ErrorCode::InvalidTxnState,
-        "this release of Outlast has no transactions yet",
-    )
+    None
 }
 
 fn find_topic(
@@ -285,7 +294,9 @@ fn candidate(
         .metrics
         .messages_in
         .inc_by(u64::from(batch.header().records_count.unsigned_abs()));
+    // What a transaction brings counts when it commits, which nobody knows yet: its ids are not looked at.
     let dedupe = topic.config.messages.dedupe.as_ref();
+    let dedupe = dedupe.filter(|_| !batch.header().attributes.is_transactional());
     let ids = dedupe.map(|config| Ids::of(&batch, partition, config));
     let section = AppendSection {
         log: partition.log.clone(),
@@ -314,9 +325,6 @@ fn checked_batch(
         timestamp_after_max_ms: config.timestamp_after_max_ms,
     };
     let mut batch = check_produced(records, &rules)?;
-    if batch.header().attributes.is_transactional() {
-        return Err(no_transactions());
-    }
     let compression = batch.header().attributes.compression()?;
     if version < 7 && compression == Compression::Zstd {
         let message = "zstd needs Produce v7 or later: use a newer client or another compression";

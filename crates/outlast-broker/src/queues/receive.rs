@@ -13,7 +13,7 @@ use tracing::{error, warn};
 
 use super::coordinator::{Place, QueueCoordinator, check_group};
 use super::hand::{Hand, read_error_code};
-use super::scan::{Scan, ScanLimits};
+use super::scan::{Scan, ScanLimits, readable};
 use super::{ReceiveLimits, Received};
 use crate::group_config::GroupSettings;
 use crate::queue::{AcquiredRange, OffsetRange, Plan, QueueId, Queues, Turn, Verb, Worker};
@@ -167,7 +167,8 @@ impl QueueCoordinator {
                 queues.scanned(id, scan.from, scan.to, &scan.messages, turn);
             }
             let acquired = acquire(queues, request, hand, turn);
-            let more = plan_more(queues, id, log, turn);
+            let end = readable(log, &request.settings);
+            let more = plan_more(queues, id, end, turn);
             (acquired, more)
         })?;
         let Gathered { hand, .. } = gathered;
@@ -211,7 +212,7 @@ impl QueueCoordinator {
         let planned = usize::try_from(planned).unwrap_or(usize::MAX);
         let missing = limits.max_records.saturating_sub(planned);
         let room = took_all && hand.bytes < limits.max_bytes;
-        if missing == 0 || !room || !may_scan(plan, log) {
+        if missing == 0 || !room || !may_scan(plan, readable(log, &request.settings)) {
             return Ok(Some(gathered));
         }
         let scan_turn = self.scan_turns.of(&request.id);
@@ -274,15 +275,15 @@ pub(super) fn plan(
     queues.plan(id, wanted, turn)
 }
 
-/// Whether a scan would find something to look at.
-pub(super) fn may_scan(plan: &Plan, log: &PartitionLog) -> bool {
-    plan.wants_scan && plan.scan_from < log.high_watermark()
+/// Whether a scan of a log that the group may read up to `end` would find something to look at.
+pub(super) fn may_scan(plan: &Plan, end: Offset) -> bool {
+    plan.wants_scan && plan.scan_from < end
 }
 
 /// Whether there is something for the next one.
-fn plan_more(queues: &mut Queues, id: &QueueId, log: &PartitionLog, turn: &mut Turn<'_>) -> bool {
+fn plan_more(queues: &mut Queues, id: &QueueId, end: Offset, turn: &mut Turn<'_>) -> bool {
     let plan = queues.plan(id, 1, turn);
-    plan.is_some_and(|plan| !plan.redeliver.is_empty() || may_scan(&plan, log))
+    plan.is_some_and(|plan| !plan.redeliver.is_empty() || may_scan(&plan, end))
 }
 
 fn acquire(

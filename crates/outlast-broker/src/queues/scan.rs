@@ -3,15 +3,15 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use outlast_records::{Offset, Timestamp};
-use outlast_storage::ReadError;
+use outlast_records::{BatchHeader, Offset, Timestamp};
+use outlast_storage::{AbortedTxn, PartitionLog, ReadError};
 use parking_lot::Mutex;
 use tracing::warn;
 
 use super::coordinator::Place;
 use super::hand::{self, Hand};
 use super::state::REDRIVE_GROUP;
-use crate::group_config::GroupSettings;
+use crate::group_config::{GroupSettings, IsolationLevel};
 use crate::message_headers::{QueueMessage, WalkRules, walk};
 use crate::queue::{QueueId, QueueOrder, Scanned};
 
@@ -50,7 +50,8 @@ impl Scan {
         limits: ScanLimits,
         hand: &mut Hand,
     ) -> Result<Scan, ReadError> {
-        let end = place.log.high_watermark();
+        let end = readable(&place.log, settings);
+        let committed = is_committed(settings);
         let mut scan = Scan {
             from,
             to: from,
@@ -78,7 +79,14 @@ impl Scan {
             }
             hand.add(found);
             let first = hand.batches.partition_point(|held| held.last() < scan.to);
+            let aborted = match committed {
+                true => place.log.aborted(scan.to, next),
+                false => Vec::new(),
+            };
             for held in &hand.batches[first..] {
+                if aborted.iter().any(|txn| is_of(&held.header, txn)) {
+                    continue;
+                }
                 ready += scan.walk(&held.bytes, group, &rules);
             }
             // After the last batch there may be a hole that compaction left.
@@ -119,6 +127,25 @@ impl Scan {
         });
         self.to = to;
     }
+}
+
+/// Where what the group may see of a log ends (`share.isolation.level`).
+pub(super) fn readable(log: &PartitionLog, settings: &GroupSettings) -> Offset {
+    match is_committed(settings) {
+        true => log.last_stable_offset(),
+        false => log.high_watermark(),
+    }
+}
+
+fn is_committed(settings: &GroupSettings) -> bool {
+    settings.share.isolation_level == IsolationLevel::ReadCommitted
+}
+
+fn is_of(header: &BatchHeader, txn: &AbortedTxn) -> bool {
+    header.attributes.is_transactional()
+        && header.producer_id == txn.producer_id
+        && txn.first_offset <= header.base_offset
+        && header.last_offset() <= txn.last_offset
 }
 
 pub(super) fn rules<'a>(

@@ -12,7 +12,7 @@ use tracing::debug;
 use super::coordinator::{Place, QueueCoordinator};
 use super::hand::Hand;
 use super::receive::{may_scan, plan};
-use super::scan::{Scan, ScanLimits};
+use super::scan::{Scan, ScanLimits, readable};
 use super::state::REDRIVE_GROUP;
 use crate::queue::{LOOK_AHEAD, QueueId};
 
@@ -73,11 +73,12 @@ impl QueueCoordinator {
             plan(queues, id, LOOK_AHEAD, &place.log, turn)
         });
         let (plan, _) = planned.ok()?;
-        let plan = plan.filter(|plan| max_bytes > 0 && may_scan(plan, &place.log))?;
+        let settings = self.world.settings(group);
+        let end = readable(&place.log, &settings);
+        let plan = plan.filter(|plan| max_bytes > 0 && may_scan(plan, end))?;
         // A worker who scans does what this sweep would.
         let scan_turn = self.scan_turns.of(id);
         let _turn = scan_turn.try_lock().ok()?;
-        let settings = self.world.settings(group);
         let mut hand = Hand::default();
         let limits = ScanLimits {
             wanted: usize::MAX,

@@ -140,7 +140,7 @@ impl<M: Machine> Shard<M> {
         let mut inner = self.inner.lock();
         let now = Instant::now();
         while let Some((key, event)) = inner.timers.pop_due(now) {
-            let fired = self.run_locked(&mut inner, |machine, now, fx| {
+            let fired = self.run_locked(&mut inner, &[], |machine, now, fx, _| {
                 machine.timer_fired(&key, event, now, fx);
                 ((), Vec::new())
             });
@@ -151,7 +151,7 @@ impl<M: Machine> Shard<M> {
         if inner.expire_at <= now {
             inner.expire_at = now + M::expiry_interval(&self.world);
             // After an error the shard loads again, and what has expired is found at the next turn.
-            let _ = self.run_locked(&mut inner, |machine, now, fx| {
+            let _ = self.run_locked(&mut inner, &[], |machine, now, fx, _| {
                 (machine.expire(now, fx), Vec::new())
             });
         }

@@ -1,6 +1,6 @@
 //! Makes a shard's state out of its log.
 
-use outlast_records::{BatchError, Offset, Timestamp, records, stored_batches};
+use outlast_records::{BatchError, EndTxnMarker, Offset, Timestamp, records, stored_batches};
 use outlast_storage::{PartitionLog, ReadError};
 use thiserror::Error;
 
@@ -49,10 +49,18 @@ pub(super) fn replay<M: Machine>(
             for batch in stored_batches(chunk) {
                 let (header, batch) = batch.map_err(|source| LoadError::Batch { at, source })?;
                 bytes += batch.len();
-                // Markers of transactions; there are none that these records could be part of.
                 if header.attributes.is_control() {
+                    if let Some(marker) = EndTxnMarker::of_batch(&batch)
+                        && header.base_offset >= start
+                    {
+                        machine.replay_end(header.producer_id, marker, now);
+                    }
                     continue;
                 }
+                let producer = header
+                    .attributes
+                    .is_transactional()
+                    .then_some((header.producer_id, header.producer_epoch));
                 let failed = |source| LoadError::Batch {
                     at: header.base_offset,
                     source,
@@ -63,9 +71,12 @@ pub(super) fn replay<M: Machine>(
                         continue;
                     }
                     let at = record.offset;
-                    machine
-                        .replay(record.key, record.value, now)
-                        .map_err(|source| LoadError::Record { at, source })?;
+                    let (key, value) = (record.key, record.value);
+                    let replayed = match producer {
+                        None => machine.replay(key, value, now),
+                        Some(producer) => machine.replay_in_transaction(producer, key, value, now),
+                    };
+                    replayed.map_err(|source| LoadError::Record { at, source })?;
                 }
             }
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use outlast_protocol::EncodeError;
-use outlast_records::Timestamp;
+use outlast_records::{EndTxnMarker, ProducerEpoch, ProducerId, Timestamp};
 
 /// A state machine that is a fold over its records: no clock, no disk, no lock. Commands are its own methods, run by
 /// [`Shard::run`](super::Shard::run); each writes what it asks of the world into `Effects`.
@@ -34,6 +34,20 @@ pub trait Machine: Send + Sized + 'static {
         now: Timestamp,
     ) -> Result<(), Self::RecordError>;
 
+    /// As `replay`, of a record that counts when its transaction commits ([`Form::InTransaction`]).
+    fn replay_in_transaction(
+        &mut self,
+        _producer: (ProducerId, ProducerEpoch),
+        key: Option<Bytes>,
+        value: Option<Bytes>,
+        now: Timestamp,
+    ) -> Result<(), Self::RecordError> {
+        self.replay(key, value, now)
+    }
+
+    /// A producer's transaction ended in this log.
+    fn replay_end(&mut self, _producer: ProducerId, _marker: EndTxnMarker, _now: Timestamp) {}
+
     /// After the last record of the log.
     fn loaded(&mut self, now: Timestamp, fx: &mut Self::Effects);
 
@@ -55,9 +69,24 @@ pub trait Machine: Send + Sized + 'static {
 
     fn encode(record: &Self::Record) -> Result<(Bytes, Option<Bytes>), EncodeError>;
 
+    /// What kind of batch a record goes into.
+    fn form(_record: &Self::Record) -> Form {
+        Form::Plain
+    }
+
     /// Takes effects apart, and passes news on to those in the world that they are for. `now` is what the command was
     /// given. The records are not durable yet, nor is it sure that they will be.
     fn asked(world: &Self::World, fx: Self::Effects, now: Timestamp) -> Asked<Self>;
+}
+
+/// How a record is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    Plain,
+    /// In a batch of this producer's open transaction.
+    InTransaction(ProducerId, ProducerEpoch),
+    /// As a control batch, which has no other key and value than the marker's.
+    End(ProducerId, ProducerEpoch, EndTxnMarker),
 }
 
 /// Order matters within each list: records are appended in order, and a later timer change of the same key replaces an

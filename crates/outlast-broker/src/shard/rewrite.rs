@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use outlast_records::{CheckedBatch, LeaderEpoch, Offset, Timestamp};
-use outlast_storage::{AppendSection, SectionOutcome};
+use outlast_storage::{AppendSection, Expected, Rejection, SectionOutcome};
 use tracing::{debug, error, warn};
 
 use super::batches::batches;
@@ -31,10 +31,11 @@ impl<M: Machine> Shard<M> {
         inner: &mut Inner<M>,
         records: Vec<M::Record>,
         others: Vec<AppendSection>,
+        based_on: &[Expected],
         now: Timestamp,
     ) -> Result<(), ShardError> {
         let appended = match batches::<M>(records, now) {
-            Ok(batches) => self.append(inner, batches, others, None),
+            Ok(batches) => self.append(inner, batches, others, based_on, None),
             Err(error) => {
                 error!(shard = self.id.index, what = M::WHAT, %error, "records can't be written");
                 Err(Misplaced)
@@ -54,6 +55,7 @@ impl<M: Machine> Shard<M> {
         inner: &mut Inner<M>,
         batches: Vec<CheckedBatch>,
         others: Vec<AppendSection>,
+        based_on: &[Expected],
         log_start: Option<Offset>,
     ) -> Result<(), Misplaced> {
         let sizes = batches.iter().map(CheckedBatch::size);
@@ -65,12 +67,26 @@ impl<M: Machine> Shard<M> {
             leader_epoch: LEADER_EPOCH,
         }];
         sections.extend(others);
-        let append = self.store.append_all(sections);
+        let mut expected = based_on.to_vec();
+        expected.push(Expected::End {
+            log: Arc::clone(log),
+            end: inner.end,
+        });
+        let append = self.store.append_all_if(&expected, sections);
         let (base, last) = match append.sections.first() {
             Some(SectionOutcome::Appended {
                 base_offset,
                 last_offset,
             }) => (*base_offset, *last_offset),
+            Some(SectionOutcome::Rejected(Rejection::Overtaken)) => {
+                // Whatever is there instead is waited for before the log is read again.
+                inner.in_flight.push_back(InFlight {
+                    number: inner.appended,
+                    durable: self.store.after_all(),
+                    log_start: None,
+                });
+                return Err(Misplaced);
+            }
             Some(SectionOutcome::Rejected(reason)) => {
                 warn!(shard = self.id.index, what = M::WHAT, %reason, "records were refused");
                 return Err(Misplaced);
@@ -127,7 +143,7 @@ impl<M: Machine> Shard<M> {
             }
         } else {
             let start = inner.end;
-            self.append(inner, snapshot, Vec::new(), Some(start))?;
+            self.append(inner, snapshot, Vec::new(), &[], Some(start))?;
         }
         inner.log_bytes = live;
         Ok(())

@@ -151,10 +151,7 @@ async fn coordinators() {
         };
         assert_eq!(nodes, [(1, 0), (1, 0)], "v{version}");
     }
-    for (key_type, expect) in [
-        (1, ErrorCode::TransactionalIdAuthorizationFailed),
-        (2, ErrorCode::InvalidRequest),
-    ] {
+    for (key_type, expect) in [(2, ErrorCode::InvalidRequest)] {
         let request = FindCoordinatorRequest {
             key_type,
             coordinator_keys: vec!["x".into()],

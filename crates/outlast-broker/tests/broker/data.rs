@@ -295,13 +295,4 @@ async fn producer_ids_are_given_once() {
         error(broker.call(5, half).await.error_code),
         ErrorCode::InvalidRequest
     );
-    let transactional = InitProducerIdRequest {
-        transactional_id: Some("t".into()),
-        ..Default::default()
-    };
-    let refused = broker.call(5, transactional).await;
-    assert_eq!(
-        (error(refused.error_code), refused.producer_id),
-        (ErrorCode::TransactionalIdAuthorizationFailed, -1)
-    );
 }

@@ -45,7 +45,15 @@ pub struct TestBroker {
     /// In memory, with a disk's bad habits.
     pub disk: FaultDisk,
     pub clock: Arc<TestClock>,
+    pub options: StoreOptions,
     pub store: Store,
+}
+
+fn options() -> StoreOptions {
+    StoreOptions {
+        wal_file_bytes: 4 << 20,
+        ..Default::default()
+    }
 }
 
 pub fn config(values: &[(&str, &str)]) -> ConfigMap {
@@ -62,7 +70,7 @@ impl TestBroker {
 
     pub async fn with(values: &[(&str, &str)]) -> Self {
         let clock = Arc::new(TestClock(AtomicI64::new(START)));
-        Self::open(FaultDisk::new(), clock, values).await
+        Self::open(FaultDisk::new(), clock, values, options()).await
     }
 
     /// Stops the broker in an orderly way and opens another one over the same data.
@@ -75,15 +83,35 @@ impl TestBroker {
     /// What was not synced is gone, as far as `survives` says; another broker opens what is left.
     pub async fn lose_power(self, survives: Survives) -> Self {
         self.disk.crash(survives);
-        let Self { disk, clock, .. } = self;
-        Self::open(disk, clock, &[]).await
+        let Self {
+            disk,
+            clock,
+            options,
+            store,
+            ..
+        } = self;
+        drop(store);
+        disk.heal();
+        Self::open(disk, clock, &[], options).await
     }
 
-    async fn open(disk: FaultDisk, clock: Arc<TestClock>, values: &[(&str, &str)]) -> Self {
+    /// Every append is an entry of its own, with a sync of its own: the power can fail between any two.
+    pub async fn with_single_entries() -> Self {
+        let clock = Arc::new(TestClock(AtomicI64::new(START)));
         let options = StoreOptions {
-            wal_file_bytes: 4 << 20,
-            ..Default::default()
+            max_entry_bytes: 1,
+            ..options()
         };
+        Self::open(FaultDisk::new(), clock, &[], options).await
+    }
+
+    async fn open(
+        disk: FaultDisk,
+        clock: Arc<TestClock>,
+        values: &[(&str, &str)],
+        options: StoreOptions,
+    ) -> Self {
+        let given = options.clone();
         let io = Arc::new(disk.clone());
         let (store, _) = Store::open(io, clock.clone(), Path::new("/data"), options).unwrap();
         let config = BrokerConfig::new(&config(values)).unwrap();
@@ -98,6 +126,7 @@ impl TestBroker {
             connection,
             disk,
             clock,
+            options: given,
             store,
         }
     }

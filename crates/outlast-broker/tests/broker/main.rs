@@ -26,3 +26,4 @@ mod share_admin;
 mod share_fetch;
 mod share_sessions;
 mod topics;
+mod transactions;

@@ -71,7 +71,12 @@ async fn errors_have_their_codes_and_offset_minus_one() {
         ),
         ("t", 0, bytes::BytesMut::new(), ErrorCode::InvalidRecord),
         ("t", 0, two, ErrorCode::InvalidRecord),
-        ("t", 0, transactional, ErrorCode::InvalidTxnState),
+        (
+            "t",
+            0,
+            transactional,
+            ErrorCode::TransactionalIdAuthorizationFailed,
+        ),
         ("t", 0, at(START + 3_600_001), ErrorCode::InvalidTimestamp),
         ("t", 0, at(START + 3_600_000), ErrorCode::None),
         ("bounded", 0, at(START - 1001), ErrorCode::InvalidTimestamp),
@@ -341,17 +346,6 @@ async fn internal_topics_are_not_written_by_clients() {
         .await;
     let answer = broker.produce("__consumer_offsets", 0, batch(&["a"])).await;
     assert_eq!(error(answer.error_code), ErrorCode::InvalidTopicException);
-}
-
-#[tokio::test]
-async fn transactions_are_refused_in_words() {
-    let broker = TestBroker::start().await;
-    broker.create_topic("t", 1, &[]).await;
-    let mut request = produce_request("t", 0, -1, batch(&["a"]));
-    request.transactional_id = Some("tx".into());
-    let answer = broker.call(12, request).await.responses[0].partition_responses[0].clone();
-    assert_eq!(error(answer.error_code), ErrorCode::InvalidTxnState);
-    assert!(answer.error_message.unwrap().contains("no transactions"));
 }
 
 #[tokio::test]

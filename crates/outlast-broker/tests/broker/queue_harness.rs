@@ -58,6 +58,7 @@ impl QueueTest {
             ..Default::default()
         };
         let io = Arc::new(disk.clone());
+        let given = options.clone();
         let (store, _) = Store::open(io, clock.clone(), Path::new("/data"), options).unwrap();
         let writing = Arc::new(AtomicBool::new(true));
         let (may_write, writes_to) = (Arc::clone(&writing), store.clone());
@@ -78,6 +79,7 @@ impl QueueTest {
             connection: Arc::new(Connection::new(1, peer, advertised)),
             disk,
             clock,
+            options: given,
             store,
         };
         QueueTest {

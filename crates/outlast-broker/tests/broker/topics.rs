@@ -60,11 +60,7 @@ async fn creation_needs_leave_and_a_good_name() {
         ("a b", true, ErrorCode::InvalidTopicException),
         ("a b", false, ErrorCode::InvalidTopicException),
         ("", true, ErrorCode::InvalidTopicException),
-        (
-            "__transaction_state",
-            true,
-            ErrorCode::InvalidTopicException,
-        ),
+        ("__cluster_metadata", true, ErrorCode::InvalidTopicException),
     ] {
         let request = MetadataRequest {
             allow_auto_topic_creation: allow,

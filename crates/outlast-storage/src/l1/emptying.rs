@@ -249,7 +249,7 @@ impl Shared {
                 pace.wrote(batches.len() as u64)?;
             }
         }
-        part.finish(next, unit.log.state_up_to(next))
+        part.finish(next, unit.log.state_of(start, next))
             .map_err(wrote)?;
         Ok(())
     }
@@ -353,8 +353,8 @@ impl PartitionLog {
         self.publish(&state);
     }
 
-    /// What a segment that ends before `next` says beyond its batches.
-    fn state_up_to(&self, next: Offset) -> PartitionState {
+    /// What a segment of the offsets from `start` up to before `next` says beyond its batches.
+    fn state_of(&self, start: Offset, next: Offset) -> PartitionState {
         let state = self.lock();
         let mut epochs = state.epochs.as_slice().to_vec();
         epochs.retain(|(_, start)| *start < next);
@@ -375,7 +375,7 @@ impl PartitionLog {
         ProducerEntry::encode_all(&wrote, &mut producers);
         PartitionState {
             epochs,
-            aborted: Vec::new(),
+            aborted: state.aborted.ended_in(start, next),
             producers,
         }
     }

@@ -180,7 +180,12 @@ impl Shared {
                 let producers: Vec<_> = state
                     .producers
                     .durable()
-                    .filter(|(_, entry): &(_, &ProducerEntry)| !in_a_file(entry.changed_in))
+                    .filter(|(_, entry): &(_, &ProducerEntry)| {
+                        let began = entry.txn_first_offset;
+                        // Of such a transaction the file may say how it ends, but not how it began.
+                        !in_a_file(entry.changed_in)
+                            || began.is_some_and(|first| !state.in_wal(first))
+                    })
                     .map(|(id, entry)| (id, entry.clone()))
                     .collect();
                 (state.high_watermark > Offset(0)).then(|| PartitionRecord {
@@ -189,6 +194,7 @@ impl Shared {
                     end: state.high_watermark,
                     epochs: state.epochs.as_slice().to_vec(),
                     producers,
+                    aborted: state.aborted_across(),
                 })
             })
             .collect()

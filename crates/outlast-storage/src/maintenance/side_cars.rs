@@ -155,6 +155,7 @@ impl PartitionLog {
             bytes: 0,
             epochs: Vec::new(),
             producers: Vec::new(),
+            aborted: Vec::new(),
             blocks: BlocksAt::default(),
         };
         let first = lines.len();
@@ -180,6 +181,8 @@ impl PartitionLog {
             .map(|(id, entry)| (id, entry.clone()))
             .collect();
         own.producers.sort_unstable_by_key(|(id, _)| *id);
+        // Those that ended in later files, too: the producers above may have seen their ends.
+        own.aborted = state.aborted.ended_in(own.base, Offset(i64::MAX));
     }
 
     /// The side-car of `file` is durable: the runs need not be in memory any more.

@@ -37,7 +37,7 @@ impl Contents {
                 }
                 let placed = batches
                     .iter()
-                    .map(|(header, position)| (*position, header.base_offset));
+                    .map(|batch| (batch.position, batch.header.base_offset));
                 self.batches.extend(placed);
             }
             // A side-car that was made before the damage knows more than the file.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use bytes::Bytes;
-use outlast_records::{BatchHeader, PartitionId, RecordRef, Timestamp};
+use outlast_records::{BatchHeader, EndTxnMarker, PartitionId, RecordRef, Timestamp};
 
 use super::report::{Finding, Report};
 use super::{Depth, DumpFilter};
@@ -44,6 +44,8 @@ pub(super) enum Item<'a> {
         partition: PartitionId,
         position: u64,
         header: &'a BatchHeader,
+        /// What it says, if it is the end of a transaction.
+        marker: Option<EndTxnMarker>,
         /// Read at [`Depth::Records`] only.
         bytes: Option<Bytes>,
     },

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::path::Path;
 
-use outlast_records::{BatchHeader, PartitionId, RecordRef, Timestamp, TimestampType};
+use outlast_records::{
+    BatchHeader, EndTxnMarker, PartitionId, RecordRef, Timestamp, TimestampType,
+};
 
 use super::item::Item;
 use super::report::{Finding, Report, Severity};
@@ -117,8 +119,13 @@ fn describe(item: &Item<'_>) -> (usize, &'static str, Fields) {
             partition,
             position,
             header,
+            marker,
             ..
-        } => (3, "batch", batch_fields(*partition, *position, header)),
+        } => (
+            3,
+            "batch",
+            batch_fields(*partition, *position, header, *marker),
+        ),
         Item::Record { record, .. } => (4, "record", record_fields(record)),
         Item::WalEnd { position, reserved } => (
             1,
@@ -170,6 +177,7 @@ fn remembered_fields(record: &PartitionRecord) -> Fields {
         ("log_end", n(record.end.0)),
         ("leader_epochs", n(record.epochs.len() as u64)),
         ("producers", n(record.producers.len() as u64)),
+        ("aborted_transactions", n(record.aborted.len() as u64)),
     ]
 }
 
@@ -197,6 +205,7 @@ fn side_car_line_fields(line: &PartitionSummary) -> Fields {
         ("runs", n(line.blocks.runs)),
         ("leader_epochs", n(line.epochs.len() as u64)),
         ("producers", n(line.producers.len() as u64)),
+        ("aborted_transactions", n(line.aborted.len() as u64)),
     ]
 }
 
@@ -241,7 +250,12 @@ fn section_fields(section: &Section) -> (usize, &'static str, Fields) {
     }
 }
 
-fn batch_fields(partition: PartitionId, position: u64, header: &BatchHeader) -> Fields {
+fn batch_fields(
+    partition: PartitionId,
+    position: u64,
+    header: &BatchHeader,
+    marker: Option<EndTxnMarker>,
+) -> Fields {
     let attributes = header.attributes;
     let codec = match attributes.compression() {
         Ok(codec) => codec.name(),
@@ -270,6 +284,17 @@ fn batch_fields(partition: PartitionId, position: u64, header: &BatchHeader) -> 
         ("first_sequence", of_producer(header.base_sequence.0.into())),
         ("transactional", flag(attributes.is_transactional())),
         ("control", flag(attributes.is_control())),
+        (
+            "ends_transaction",
+            marker.map(|marker| {
+                let how = if marker.commit { "commit" } else { "abort" };
+                Value::Text(how.to_owned())
+            }),
+        ),
+        (
+            "coordinator_epoch",
+            marker.map(|marker| Value::Number(marker.coordinator_epoch.into())),
+        ),
         ("crc", Some(Value::Text(format!("{:08x}", header.crc)))),
     ]
 }

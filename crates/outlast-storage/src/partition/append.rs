@@ -10,6 +10,7 @@ use super::{PartitionLog, State};
 use crate::cache::CacheBudget;
 use crate::error::Rejection;
 use crate::producers::{Admission, BatchSpan, Change};
+use crate::transactions::marker_of;
 use crate::wal::queue::{Group, QueuedBatch, QueuedContent, QueuedSection};
 
 /// Why batches are not appended.
@@ -44,6 +45,7 @@ impl PartitionLog {
         for mut batch in batches {
             batch.assign(state.end, leader_epoch);
             let header = *batch.header();
+            let marker = marker_of(&header, batch.bytes());
             let bytes = batch.into_bytes();
             state.end = header.next_offset();
             state
@@ -51,7 +53,11 @@ impl PartitionLog {
                 .push(header.base_offset, state.end, bytes.clone());
             cache.added(self, header.base_offset, bytes.len());
             group.bytes += bytes.len();
-            group.batches.push(QueuedBatch { header, bytes });
+            group.batches.push(QueuedBatch {
+                header,
+                marker,
+                bytes,
+            });
         }
         let to = group.batches.len();
         if from < to {
@@ -74,10 +80,10 @@ impl State {
         if self.deleted {
             return Err(Refusal::Rejected(Rejection::PartitionDeleted));
         }
-        match self
-            .producers
-            .admit(batches.iter().map(CheckedBatch::header), self.end)
-        {
+        let headers = batches
+            .iter()
+            .map(|batch| (batch.header(), marker_of(batch.header(), batch.bytes())));
+        match self.producers.admit(headers, self.end) {
             Ok(Admission::New(changes)) => Ok(changes),
             Ok(Admission::Repeat { span, pending }) => Err(Refusal::Repeat { span, pending }),
             Err(rejection) => Err(Refusal::Rejected(rejection)),

@@ -108,6 +108,9 @@ impl Fold {
             for (id, entry) in &record.producers {
                 state.producers.restore(*id, entry.clone());
             }
+            for txn in &record.aborted {
+                state.aborted.add(*txn);
+            }
             state.raise_end(record.end);
             state.raise_start(record.start);
         }
@@ -135,11 +138,31 @@ impl Fold {
     }
 
     /// A segment that the manifest lists.
-    pub(crate) fn segment(&mut self, segment: Arc<Segment>) {
+    pub(crate) fn segment(&mut self, segment: Arc<Segment>, report: &mut RecoveryReport) {
         for entry in segment.reader.partitions() {
             let log = self.log(entry.partition);
             let mut state = log.lock();
             state.raise_end(entry.next);
+            if entry.aborted > 0 {
+                match segment.reader.index(entry) {
+                    Ok(index) => {
+                        for txn in index.state.aborted {
+                            state.aborted.add(txn);
+                        }
+                    }
+                    // Without its index nothing of the partition's data here can be read, either.
+                    Err(error) => {
+                        let damage = report.damaged(Damage {
+                            path: segment.reader.path().to_owned(),
+                            position: 0,
+                            what: error.to_string(),
+                            partition: Some(entry.partition),
+                            offsets: Some((entry.start, entry.next)),
+                        });
+                        state.damage.push(damage);
+                    }
+                }
+            }
             if entry.start < entry.next && entry.next > state.start {
                 state.extents.push_back(Extent {
                     place: Place::Segment(Arc::clone(&segment)),
@@ -173,6 +196,9 @@ impl Fold {
             }
             for (id, entry) in partition.producers {
                 state.producers.restore(id, entry);
+            }
+            for txn in partition.aborted {
+                state.aborted.add(txn);
             }
             state.raise_end(partition.next.max(partition.end));
             match &file {
@@ -473,6 +499,8 @@ impl State {
             .make_contiguous()
             .sort_by_key(|extent| extent.base);
         self.bytes = self.extents.iter().map(|extent| extent.bytes).sum();
+        self.aborted.trim(self.start);
+        self.aborted.settle();
         self.drop_trimmed();
     }
 

@@ -42,7 +42,7 @@ pub(super) fn fold_segments(
     for id in &manifest.segments {
         let what = match Segment::open(io, data_dir, *id) {
             Ok(segment) => {
-                fold.segment(segment);
+                fold.segment(segment, report);
                 continue;
             }
             Err(StorageError::Damaged { what, .. }) => what,

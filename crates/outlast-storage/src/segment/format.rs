@@ -144,7 +144,7 @@ pub(super) fn encode_directory(partitions: &[SegmentPartition]) -> Vec<u8> {
         out.put_u64(entry.index_position);
         out.put_u32(entry.index_len);
         out.put_u32(entry.index_crc);
-        out.put_u32(0); // reserved
+        out.put_u32(entry.aborted);
     }
     out
 }
@@ -163,6 +163,7 @@ pub(super) fn decode_directory(bytes: &[u8]) -> Result<Vec<SegmentPartition>, Un
             index_position: fields.u64()?,
             index_len: fields.u32()?,
             index_crc: fields.u32()?,
+            aborted: fields.u32()?,
         })
     };
     bytes.chunks_exact(DIRECTORY_ENTRY).map(entry).collect()

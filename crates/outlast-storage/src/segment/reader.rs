@@ -391,7 +391,9 @@ fn index_fault(index: &PartitionIndex, entry: &SegmentPartition) -> Option<&'sta
     let ends = chunks
         .last()
         .is_none_or(|last| last.position < entry.data_len && last.base < entry.next);
-    (!in_order || !starts || !ends).then_some("a partition's index contradicts the directory")
+    let counted = index.state.aborted.len() == entry.aborted as usize;
+    (!in_order || !starts || !ends || !counted)
+        .then_some("a partition's index contradicts the directory")
 }
 
 /// Makes errors that say where.

@@ -199,6 +199,7 @@ impl<W: Write> PartitionWriter<'_, W> {
             });
         }
         self.end_chunk();
+        let aborted = state.aborted.len() as u32;
         let index = format::encode_index(&PartitionIndex {
             chunks: std::mem::take(&mut self.chunks),
             state,
@@ -210,6 +211,7 @@ impl<W: Write> PartitionWriter<'_, W> {
             max_timestamp: self.max_timestamp,
             data_position: self.data_position,
             data_len: self.segment.position - self.data_position,
+            aborted,
             index_position: 0, // known when the segment is finished
             index_len: u32::try_from(index.len())
                 .map_err(|_| SegmentWriteError::IndexTooLarge(self.partition))?,

@@ -4,7 +4,7 @@ use outlast_records::Offset;
 
 use super::harness::*;
 use crate::io::fault::Survives;
-use crate::{AppendError, Retention, SectionOutcome, StoreOptions};
+use crate::{AppendError, Expected, Rejection, Retention, SectionOutcome, StoreOptions};
 
 #[test]
 fn appends_fail_with_full_and_resume() {
@@ -169,4 +169,41 @@ fn a_delete_that_found_no_room_can_be_asked_for_again() {
     machine.store.step_writer();
     assert!(matches!(delete.outcome(), Some(Ok(()))));
     assert_eq!(machine.store.partitions(), [id(1)]);
+}
+
+#[test]
+fn what_follows_from_a_lost_append_is_not_appended() {
+    let machine = Machine::new(small_files());
+    machine.append(0, &["a"]).expect("durable");
+    let ends_at = |end| Expected::End {
+        log: machine.store.log(id(0)),
+        end: Offset(end),
+    };
+    let losses = machine.store.losses();
+    let follow = |expected: &[Expected]| {
+        let append = machine
+            .store
+            .append_if(expected, vec![machine.section(1, vec![batch(&["b"])])]);
+        match &append.sections[0] {
+            SectionOutcome::Appended { .. } => true,
+            SectionOutcome::Rejected(Rejection::Overtaken) => false,
+            _ => panic!("neither appended nor overtaken"),
+        }
+    };
+    machine.disk.set_capacity(Some(machine.disk.used()));
+    let large = batch(&[&"x".repeat(3_900)]);
+    drop(machine.store.append(vec![machine.section(0, vec![large])]));
+    assert!(!follow(&[ends_at(1)]), "something else is there");
+    assert!(follow(&[ends_at(2), Expected::NoLossSince(losses)]));
+    machine.store.step_writer();
+    assert_eq!(machine.values(1), [""; 0], "it went with what it followed");
+    assert!(!follow(&[ends_at(2)]));
+    assert!(!follow(&[Expected::NoLossSince(losses)]));
+    machine.disk.set_capacity(None);
+    assert!(follow(&[
+        ends_at(1),
+        Expected::NoLossSince(machine.store.losses())
+    ]));
+    machine.store.step_writer();
+    assert_eq!(machine.values(1), ["b"]);
 }

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use outlast_records::{BatchHeader, LeaderEpoch, Offset};
+use outlast_records::{BatchHeader, EndTxnMarker, LeaderEpoch, Offset};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::cache::CacheBudget;
@@ -61,6 +61,7 @@ pub(crate) enum QueuedContent {
 pub(crate) struct QueuedBatch {
     /// As placed: base offset and leader epoch are the final ones.
     pub(crate) header: BatchHeader,
+    pub(crate) marker: Option<EndTxnMarker>,
     pub(crate) bytes: Bytes,
 }
 
@@ -72,6 +73,8 @@ pub(crate) struct Queue {
     closed: Option<AppendError>,
     /// Bytes of batches that wait or are being written.
     bytes: usize,
+    /// How often appends were taken back.
+    losses: u64,
     max_group_bytes: usize,
     pub(crate) cache: CacheBudget,
 }
@@ -89,6 +92,7 @@ impl Sequencer {
                 newest: None,
                 closed: None,
                 bytes: 0,
+                losses: 0,
                 max_group_bytes,
                 cache: CacheBudget::new(cache_bytes),
             }),
@@ -190,6 +194,15 @@ impl Queue {
             .partition(|group| group.control && !control);
         self.groups = kept;
         taken.into()
+    }
+
+    pub(crate) fn losses(&self) -> u64 {
+        self.losses
+    }
+
+    /// Appends are being taken back.
+    pub(crate) fn count_loss(&mut self) {
+        self.losses += 1;
     }
 
     /// `bytes` left the queue, written or not.

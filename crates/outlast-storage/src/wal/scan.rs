@@ -6,7 +6,7 @@
 
 use std::io;
 
-use outlast_records::{BatchHeader, Offset, check_at, crc32c};
+use outlast_records::{Offset, check_at, crc32c};
 
 use super::entry::{
     self, ALIGNMENT, BATCH_FRONT, Content, EntryHeader, HEADER_SIZE, NotAnEntry, PlacedSection,
@@ -16,17 +16,18 @@ use super::file::{FILE_HEADER_SIZE, WalFile};
 use crate::codec::Put;
 use crate::error::StorageError;
 use crate::io::{IoFile, read_exact};
+use crate::transactions::{StoredBatch, marker_of};
 
 /// What a scan finds, in the order of the log.
 #[derive(Debug)]
 pub(crate) enum Found {
     /// A whole entry begins; its sections follow.
     Entry(EntryHeader),
-    /// A section, with the headers and file positions of its batches.
+    /// A section, with its batches.
     Section {
         sequence: u64,
         section: Section,
-        batches: Vec<(BatchHeader, u32)>,
+        batches: Vec<StoredBatch>,
     },
     /// A section whose batches are damaged.
     DamagedSection {
@@ -348,7 +349,7 @@ fn check_section(
     section: &Section,
     bytes: &[u8],
     position: u64,
-) -> Result<Vec<(BatchHeader, u32)>, &'static str> {
+) -> Result<Vec<StoredBatch>, &'static str> {
     let Content::Batches {
         batches,
         base,
@@ -371,7 +372,11 @@ fn check_section(
         }
         expected = header.next_offset();
         let position = u32::try_from(position + at as u64).map_err(|_| "the file is too long")?;
-        found.push((header, position));
+        found.push(StoredBatch {
+            header,
+            marker: marker_of(&header, rest),
+            position,
+        });
         at += header.size();
     }
     if found.len() != batches as usize || expected != next || crc32c(&fronts) != fronts_crc {

@@ -4,7 +4,8 @@
 //! ```text
 //! frame    "OLIX": the summary: identity of the file, and for every partition that the file says anything about:
 //!          offsets, newest timestamp, bytes, epochs that began here, producers that wrote here, where its runs are;
-//!          then the partitions that were deleted
+//!          then the partitions that were deleted, and the aborted transactions that were known when it was made and
+//!          did not end before the file
 //! blocks   per partition, its runs in blocks of up to 256: 24 bytes a run, then the block's CRC-32C
 //! ```
 //! A start reads the summaries only. A reader fetches single blocks, so that an index never has to fit in memory.
@@ -23,6 +24,8 @@ use crate::frame::{FRAME_SIZE, Structure};
 use crate::io::IoFile;
 use crate::partition::Run;
 use crate::producers::ProducerEntry;
+use crate::segment::AbortedTxn;
+use crate::transactions::{decode_aborted_lists, encode_aborted_lists};
 
 const STRUCTURE: Structure = Structure {
     name: "side-car index",
@@ -87,6 +90,8 @@ pub(crate) struct PartitionSummary {
     pub(crate) bytes: u64,
     pub(crate) epochs: Vec<(LeaderEpoch, Offset)>,
     pub(crate) producers: Vec<(ProducerId, ProducerEntry)>,
+    /// As of the same moment as the producers: an end that these have seen must be in here.
+    pub(crate) aborted: Vec<AbortedTxn>,
     pub(crate) blocks: BlocksAt,
 }
 
@@ -184,6 +189,8 @@ fn encode_body(summary: &Summary) -> Vec<u8> {
     for id in &summary.deleted {
         out.put_partition(*id);
     }
+    let aborted = summary.partitions.iter();
+    encode_aborted_lists(aborted.map(|partition| &partition.aborted), &mut out);
     out
 }
 
@@ -230,10 +237,14 @@ fn decode_body(body: &[u8]) -> Result<Summary, Short> {
             },
             epochs: epochs::decode(&mut fields)?,
             producers: ProducerEntry::decode_all(&mut fields)?,
+            aborted: Vec::new(),
         });
     }
     for _ in 0..fields.count(20)? {
         summary.deleted.push(fields.partition()?);
+    }
+    for (at, aborted) in decode_aborted_lists(&mut fields)? {
+        summary.partitions.get_mut(at).ok_or(Short)?.aborted = aborted;
     }
     Ok(summary)
 }
@@ -324,6 +335,14 @@ mod tests {
             bytes: 100 * count as u64,
             epochs: vec![(LeaderEpoch(1), Offset(0))],
             producers: vec![(ProducerId(5), ProducerEntry::new(ProducerEpoch(2)))],
+            aborted: (0..index.into())
+                .map(|n| AbortedTxn {
+                    producer_id: ProducerId(n),
+                    first_offset: Offset(n * 10),
+                    last_offset: Offset(n * 10 + 4),
+                    last_stable_offset: Offset(n * 10 + 5),
+                })
+                .collect(),
             blocks: BlocksAt::default(),
         };
         let summary = Summary {

@@ -16,6 +16,7 @@ use crate::error::{AppendError, StorageError};
 use crate::io::write_all;
 use crate::partition::PartitionLog;
 use crate::store::Shared;
+use crate::transactions::StoredBatch;
 use crate::wal::entry::{self, Content, EntryHeader, HEADER_SIZE, SECTION_SIZE, Section};
 use crate::wal::file::{FILE_HEADER_SIZE, WalFile, reserve_space, wal_path};
 use crate::wal::queue::{Group, QueuedBatch, QueuedContent};
@@ -299,7 +300,11 @@ impl WriterCore {
                         let at = position as u32;
                         position += batch.bytes.len() as u64;
                         active.runs += 1;
-                        (batch.header, at)
+                        StoredBatch {
+                            header: batch.header,
+                            marker: batch.marker,
+                            position: at,
+                        }
                     });
                     section
                         .log
@@ -342,6 +347,7 @@ impl WriterCore {
     fn fall_back(&mut self, group: Group, error: AppendError) {
         let for_good = !matches!(error, AppendError::Full);
         let mut queue = self.shared.sequencer.lock();
+        queue.count_loss();
         let mut failed = match group.control && !for_good {
             true => Vec::new(),
             false => queue.take_all(for_good),

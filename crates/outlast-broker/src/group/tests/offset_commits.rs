@@ -215,7 +215,7 @@ fn fetch(h: &Harness, topic: &str, id: Uuid, partitions: &[i32]) -> Vec<(i32, i6
         topic_id: id,
         partition_indexes: partitions.to_vec(),
     }];
-    let fetched = h.groups.fetch(&GroupId::from(GROUP), &topics);
+    let fetched = h.groups.fetch(&GroupId::from(GROUP), &topics, true);
     fetched[0]
         .partitions
         .iter()
@@ -250,7 +250,7 @@ fn what_was_committed_is_fetched() {
         );
         let all = h
             .groups
-            .fetch_all(&GroupId::from(GROUP), |_| Some(TOPIC_ID));
+            .fetch_all(&GroupId::from(GROUP), |_| Some(TOPIC_ID), true);
         let all: Vec<_> = all
             .iter()
             .map(|t| {
@@ -264,7 +264,11 @@ fn what_was_committed_is_fetched() {
         assert_eq!(all, [("second", 4, 6), (TOPIC, 0, 5)]);
         h.restart();
     }
-    assert!(h.groups.fetch_all(&"other".into(), |_| None).is_empty());
+    assert!(
+        h.groups
+            .fetch_all(&"other".into(), |_| None, true)
+            .is_empty()
+    );
 }
 
 #[test]
@@ -277,8 +281,13 @@ fn offsets_of_a_deleted_topic_are_not_shown_for_its_namesake() {
     assert_eq!(fetch(&h, TOPIC, Uuid::nil(), &[0])[0].1, 5);
     assert!(
         h.groups
-            .fetch_all(&GroupId::from(GROUP), |_| Some(other))
+            .fetch_all(&GroupId::from(GROUP), |_| Some(other), true)
             .is_empty()
     );
-    assert_eq!(h.groups.fetch_all(&GroupId::from(GROUP), |_| None).len(), 1);
+    assert_eq!(
+        h.groups
+            .fetch_all(&GroupId::from(GROUP), |_| None, true)
+            .len(),
+        1
+    );
 }

@@ -11,6 +11,7 @@ use crate::offline::Depth;
 use crate::offline::item::Item;
 use crate::offline::report::Finding;
 use crate::segment::{self, FileSource, PartitionIndex, SegmentPartition, SegmentReader};
+use crate::transactions::marker_of;
 
 impl<V: FnMut(Item<'_>) -> Walk> Walker<'_, V> {
     pub(super) fn segments(&mut self) -> Result<(), StorageError> {
@@ -99,6 +100,7 @@ impl<V: FnMut(Item<'_>) -> Walk> Walker<'_, V> {
                     partition: entry.partition,
                     position,
                     header: &header,
+                    marker: marker_of(&header, &batch),
                     bytes: (self.depth >= Depth::Records).then(|| batch.clone()),
                 });
                 self.records(reader.path(), position, entry.partition, &batch);

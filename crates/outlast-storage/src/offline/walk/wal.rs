@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::io;
 
 use bytes::Bytes;
-use outlast_records::{BatchHeader, Timestamp};
+use outlast_records::Timestamp;
 
 use super::{Walk, Walker, damage};
 use crate::error::StorageError;
@@ -16,6 +16,7 @@ use crate::offline::contents::Contents;
 use crate::offline::item::Item;
 use crate::offline::report::{Finding, NOTHING, Severity};
 use crate::recovery::WAL_DIR;
+use crate::transactions::StoredBatch;
 use crate::wal::entry::{Content, Section};
 use crate::wal::file::{self, Opened, WalFile, number_of, wal_path};
 use crate::wal::scan::{Found, ScanEnd, find_salt, first_entry, scan};
@@ -194,7 +195,7 @@ impl<V: FnMut(Item<'_>) -> Walk> Walker<'_, V> {
                 *sequence = Some(*of);
                 self.finding(&Finding {
                     severity: Severity::Note,
-                    position: batches.first().map(|(_, position)| u64::from(*position)),
+                    position: batches.first().map(|batch| u64::from(batch.position)),
                     advice: NOTHING,
                     ..damage(
                         &file.path,
@@ -244,17 +245,23 @@ impl<V: FnMut(Item<'_>) -> Walk> Walker<'_, V> {
         }
     }
 
-    fn batches(&mut self, file: &WalFile, section: &Section, batches: &[(BatchHeader, u32)]) {
+    fn batches(&mut self, file: &WalFile, section: &Section, batches: &[StoredBatch]) {
         if self.depth < Depth::Batches {
             return;
         }
-        for (header, position) in batches {
+        for StoredBatch {
+            header,
+            position,
+            marker,
+        } in batches
+        {
             let position = u64::from(*position);
             let bytes = self.batch_bytes(file, position, header.size());
             self.visit(Item::Batch {
                 partition: section.partition,
                 position,
                 header,
+                marker: *marker,
                 bytes: bytes.clone(),
             });
             if let Some(bytes) = bytes {
