@@ -253,10 +253,13 @@ fn plan(letter: &Letter, count: u32) -> Plan {
         Fate::NotNow { until_ms } if wall_ms() < letter.sent_ms + u64::from(until_ms) => {
             Plan::Settle(Verb::NotNow, Some(SHORT_DELAY_MS))
         }
-        Fate::Slow => Plan::Hold,
-        Fate::Accept | Fate::Fail { .. } | Fate::Delay { .. } | Fate::NotNow { .. } => {
-            Plan::Settle(Verb::Accept, None)
-        }
+        // Long work is easily killed: without an end to it, kills alone would use up the deliveries.
+        Fate::Slow if count <= 3 => Plan::Hold,
+        Fate::Accept
+        | Fate::Fail { .. }
+        | Fate::Delay { .. }
+        | Fate::NotNow { .. }
+        | Fate::Slow => Plan::Settle(Verb::Accept, None),
         // It should never have come; the report will say so.
         Fate::Undecodable => Plan::Settle(Verb::Accept, None),
     }
