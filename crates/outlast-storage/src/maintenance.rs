@@ -11,6 +11,7 @@ mod side_cars;
 
 use std::io;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use outlast_records::{Offset, Timestamp};
 
@@ -50,7 +51,8 @@ impl Shared {
     /// Everything that is due.
     pub(crate) fn maintain(&self) {
         if self.maintain_once().is_full() && self.release_ballast() {
-            // What the ballast gave is enough for the manifest that lets files go.
+            // What the ballast gave is enough for the manifest that lets files go, and there is no time to wait.
+            *self.retention_due.lock() = Duration::ZERO;
             self.maintain_once();
         } else {
             self.keep_ballast();
@@ -128,8 +130,21 @@ impl Shared {
         self.ballast.swap(false, Ordering::Relaxed) && self.remove(&self.dir.join(BALLAST)).is_ok()
     }
 
+    fn retention_is_due(&self) -> bool {
+        let now = self.io.uptime();
+        let mut due = self.retention_due.lock();
+        if now < *due {
+            return false;
+        }
+        *due = now + Duration::from_millis(self.options.retention_check_ms);
+        true
+    }
+
     /// Raises the log starts that retention asks for, in one entry. Does not wait for it.
     fn apply_retention(&self) -> Result<(), StorageError> {
+        if !self.retention_is_due() {
+            return Ok(());
+        }
         let now = self.clock.now();
         let due = self
             .all_logs()

@@ -25,6 +25,9 @@ pub struct StoreOptions {
     pub index_cache_bytes: usize,
     /// `producer.id.expiration.ms`: how long an idle producer's sequences are remembered.
     pub producer_expiry_ms: i64,
+    /// `log.retention.check.interval.ms`: how often retention is applied at most; 0: at every tick. Records that were written with old
+    /// timestamps can be read for about this long.
+    pub retention_check_ms: u64,
     /// Space that is set aside so that a full disk can be emptied: removing files needs a little of it first.
     pub ballast_bytes: u64,
     /// Check the CRC of batches read from disk.
@@ -52,6 +55,7 @@ impl Default for StoreOptions {
             max_in_flight_bytes: 64 << 20,
             index_cache_bytes: 4 << 20,
             producer_expiry_ms: 24 * 60 * 60 * 1000,
+            retention_check_ms: 5 * 60 * 1000,
             ballast_bytes: 4 << 20,
             verify_reads: true,
             threads: true,

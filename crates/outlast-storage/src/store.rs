@@ -29,6 +29,9 @@ use crate::wal::file::WalFile;
 use crate::wal::queue::{Queue, QueuedContent, QueuedSection, Sequencer};
 use crate::wal::writer::{Sealed, WriterCore};
 
+/// How long after its opening a store applies retention first, as Kafka does.
+const FIRST_RETENTION: Duration = Duration::from_secs(30);
+
 /// Batches for one partition.
 pub struct AppendSection {
     pub log: Arc<PartitionLog>,
@@ -96,6 +99,8 @@ pub(crate) struct Shared {
     pub(crate) sealed: Mutex<VecDeque<Sealed>>,
     /// The ballast file is there.
     pub(crate) ballast: AtomicBool,
+    /// When retention is applied next, on the clock of [`Io::uptime`].
+    pub(crate) retention_due: Mutex<Duration>,
     failure: watch::Sender<Option<Arc<StorageError>>>,
     /// Whether maintenance has something to do, or must end.
     wake: (Mutex<Wake>, Condvar),
@@ -401,6 +406,8 @@ impl Shared {
         recovered: Recovered,
         lock: Box<dyn LockGuard>,
     ) -> Shared {
+        let interval = Duration::from_millis(options.retention_check_ms);
+        let first_retention = io.uptime() + interval.min(FIRST_RETENTION);
         Shared {
             io,
             clock,
@@ -415,6 +422,7 @@ impl Shared {
             segments: Mutex::new(recovered.segments),
             sealed: Mutex::new(recovered.sealed.into()),
             ballast: AtomicBool::new(false),
+            retention_due: Mutex::new(first_retention),
             failure: watch::Sender::new(None),
             wake: (Mutex::default(), Condvar::new()),
             permits: Arc::new(Semaphore::new(options.max_in_flight_bytes)),

@@ -133,7 +133,7 @@ impl<S: ByteSource> SegmentReader<S> {
     }
 
     /// Reads the batches that hold offsets from `from` up to before `limit`: at most `max_bytes` of them, but at
-    /// least one. The first batch may begin before `from`.
+    /// least one. The first batch may begin before `from`, and the last one may end after `limit`.
     pub fn read(
         &self,
         entry: &SegmentPartition,
@@ -156,7 +156,7 @@ impl<S: ByteSource> SegmentReader<S> {
                     continue;
                 }
                 let enough = !taken.is_empty() && taken.len() + batch.len() > max_bytes;
-                if enough || header.next_offset() > limit {
+                if enough || header.base_offset >= limit {
                     if taken.is_empty() {
                         // A gap before the batch is no reason to come back.
                         next_offset = from.max(header.base_offset.min(limit));

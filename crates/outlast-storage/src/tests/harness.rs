@@ -39,6 +39,7 @@ pub(crate) fn small_files() -> StoreOptions {
         tail_cache_bytes: 0,
         index_cache_bytes: 1_000,
         threads: false,
+        retention_check_ms: 0,
         ballast_bytes: 0,
         ..StoreOptions::default()
     }

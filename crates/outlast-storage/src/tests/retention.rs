@@ -40,6 +40,26 @@ fn wal_files(machine: &Machine) -> usize {
         .count()
 }
 
+/// Whoever writes records of last year must be able to read them back.
+#[test]
+fn retention_waits_for_its_turn() {
+    // This disk's clock stands still: the first turn never comes.
+    let machine = Machine::new(crate::StoreOptions {
+        retention_check_ms: 1,
+        ..small_files()
+    });
+    let log = machine.store.log(id(0));
+    log.set_retention(Retention {
+        ms: Some(1_000),
+        bytes: None,
+    });
+    let old = batch_at(Timestamp(START - 10_000), &["old"]);
+    drop(machine.store.append(vec![machine.section(0, vec![old])]));
+    machine.store.step_writer();
+    tick(&machine);
+    assert_eq!(log.start_offset(), Offset(0));
+}
+
 #[test]
 fn old_records_go() {
     let machine = filled(6);

@@ -42,6 +42,32 @@ fn all(machine: &Machine) -> Vec<Vec<String>> {
     (0..3).map(|index| machine.values(index)).collect()
 }
 
+/// A queue asks for one message out of the middle of a batch. It was told that the message isn't there once the batch had
+/// moved to a segment, and buried it without its content.
+#[test]
+fn a_limit_within_a_batch_gives_the_batch_wherever_it_lies() {
+    let machine = Machine::new(small_l0());
+    let value = "x".repeat(400);
+    for round in 0..20 {
+        let time = Timestamp(START + i64::from(round) * 1_000);
+        let batch = batch_at(time, &[&value, &value, &value]);
+        let section = machine.section(0, vec![batch]);
+        drop(machine.store.append(vec![section]).durable);
+        machine.store.step_writer();
+    }
+    let log = machine.store.log(id(0));
+    let reads_one_by_one = || {
+        for at in 0..60 {
+            let found = log.read(Offset(at), Offset(at + 1), 1).expect("read");
+            assert_eq!(found.next_offset, Offset(at - at % 3 + 3), "offset {at}");
+        }
+    };
+    reads_one_by_one();
+    machine.store.tick();
+    assert!(count(&machine, "segment") > 0);
+    reads_one_by_one();
+}
+
 #[test]
 fn the_oldest_files_are_emptied_when_there_are_too_many() {
     let (machine, values) = filled(small_l0());

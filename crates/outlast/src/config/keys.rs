@@ -237,6 +237,18 @@ pub const PRODUCER_EXPIRY: Key = Key {
     help: "How long an idempotent producer that writes nothing is remembered.",
 };
 
+pub const RETENTION_CHECK: Key = Key {
+    name: "log.retention.check.interval.ms",
+    section: Section::Storage,
+    kind: Kind::Number {
+        min: 1,
+        max: MAX_I32,
+        unit: Unit::Milliseconds,
+    },
+    default: "300000",
+    help: "How often logs are looked through for records that retention no longer keeps.",
+};
+
 pub const ACCEPT_LOST_FILES: Key = Key {
     name: "accept.lost.files",
     section: Section::Storage,
@@ -246,7 +258,7 @@ pub const ACCEPT_LOST_FILES: Key = Key {
            can put them back: what they held is lost, and the broker goes on without it.",
 };
 
-const PROCESS: [&Key; 21] = [
+const PROCESS: [&Key; 22] = [
     &LISTEN,
     &ADVERTISE,
     &HTTP_LISTEN,
@@ -267,6 +279,7 @@ const PROCESS: [&Key; 21] = [
     &INDEX_CACHE_BYTES,
     &APPEND_MEMORY_BYTES,
     &PRODUCER_EXPIRY,
+    &RETENTION_CHECK,
     &ACCEPT_LOST_FILES,
 ];
 

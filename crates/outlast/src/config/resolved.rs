@@ -105,6 +105,7 @@ impl Given {
             index_cache_bytes: self.size(&keys::INDEX_CACHE_BYTES),
             max_in_flight_bytes: self.size(&keys::APPEND_MEMORY_BYTES),
             producer_expiry_ms: self.number(&keys::PRODUCER_EXPIRY),
+            retention_check_ms: self.number(&keys::RETENTION_CHECK).unsigned_abs(),
             accept_lost_files: self.numbers(&keys::ACCEPT_LOST_FILES),
             ..StoreOptions::default()
         }
