@@ -337,7 +337,10 @@ pub fn install_copy(
     }
     copy(source, dir)?;
     for path in beside {
-        fs::copy(path, dir.join(path.file_name().context("a file has a name")?))?;
+        fs::copy(
+            path,
+            dir.join(path.file_name().context("a file has a name")?),
+        )?;
     }
     let _ = fs::remove_file(&stamp);
     build(dir)?;

@@ -126,17 +126,28 @@ pub(super) async fn read(
     blocking(move || log.read(from, limit, max_bytes)).await
 }
 
-/// Where the log can be read again: the first offset after `bad`, at or before `end`, at which a read succeeds.
+/// So many offsets after damage are tried one by one: more than a batch usually holds.
+const TRIED_ONE_BY_ONE: i64 = 1 << 16;
+
+/// Where the log can be read again: the first offset after `bad`, at or before `end`, at which a read succeeds. Of a very
+/// long stretch of damage it is one of its ends, for which a few reads are enough.
 pub(super) async fn readable_after(log: &Arc<PartitionLog>, bad: Offset, end: Offset) -> Offset {
     let log = Arc::clone(log);
     let search = move || {
-        let (mut bad, mut good) = (bad.0, end.0);
+        let is_good = |at: i64| {
+            let found = log.read(Offset(at), Offset(at + 1), 1);
+            found.is_ok_and(|found| !found.is_empty())
+        };
+        let near = end.0.min(bad.0.saturating_add(TRIED_ONE_BY_ONE));
+        if let Some(good) = (bad.0 + 1..near).find(|at| is_good(*at)) {
+            return Ok(Offset(good));
+        }
+        let (mut bad, mut good) = (near - 1, end.0);
         while good - bad > 1 {
             let middle = bad + (good - bad) / 2;
-            let found = log.read(Offset(middle), Offset(middle + 1), 1);
-            match found {
-                Ok(found) if !found.is_empty() => good = middle,
-                Ok(_) | Err(_) => bad = middle,
+            match is_good(middle) {
+                true => good = middle,
+                false => bad = middle,
             }
         }
         Ok(Offset(good))
