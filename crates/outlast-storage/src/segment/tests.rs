@@ -137,8 +137,9 @@ fn reads_are_bounded_by_offsets_and_bytes() {
     check(101, 310, 1, &[100], 102); // inside a batch: the batch
     check(102, 310, 1, &[110], 112); // in a gap: the next one
     check(100, 112, LIMIT, &[100, 110], 112);
-    check(100, 111, LIMIT, &[100], 102); // never half a batch
-    check(95, 101, LIMIT, &[], 100);
+    check(100, 111, LIMIT, &[100, 110], 112); // the batch that the limit lies in: whole, as from the write-ahead log
+    check(95, 101, LIMIT, &[100], 102);
+    check(95, 100, LIMIT, &[], 100);
     check(292, 310, LIMIT, &[], 310); // compacted to the end: go on after the segment
     check(292, 305, LIMIT, &[], 305);
     check(102, 110, LIMIT, &[], 110);
