@@ -19,11 +19,11 @@ use super::product::{Product, Running};
 const CLIENT_LIMIT: Duration = Duration::from_secs(600);
 /// Kafka's topics, and Outlast's queues, have so many; the others have one sequence.
 const PARTITIONS: u32 = 16;
-const MESSAGES: u64 = 300_000;
+const MESSAGES: u64 = 100_000;
 /// Filling a queue that syncs each message takes too long for as many.
 const MESSAGES_SYNC: u64 = 40_000;
 /// A drain ends after this even if something is left.
-const DRAIN_SECONDS: u64 = 20;
+const DRAIN_SECONDS: u64 = 10;
 const RATE: u32 = 1000;
 const RATE_SECONDS: u64 = 12;
 
